@@ -1,0 +1,118 @@
+"""The prior of N-body design: windows of the motion of two discs, or of one.
+
+Samples are windows ``(time, body, 4)`` of ``x, y, vx, vy`` in scaled units: positions from the
+centre of the box and velocities, both over the side of the box, then over their spread in the
+data. All four then have unit variance, and one noise level means the same for each.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from physgen.checkpoint import load_tensors, save_tensors
+from physgen.network import TrajectoryTransformer
+from physgen.preconditioned import Denoising, Preconditioned
+from physgen.training import Batch
+
+Motion = Float[Tensor, "batch time body 4"]
+
+FRAMES = 24
+"""Instants in a window, 1/15 s apart."""
+OVERLAP = 14
+"""Instants that two windows share where a long trajectory is made of several."""
+SPREAD = (0.232, 0.232, 0.289, 0.289)
+"""Standard deviation of ``x, y, vx, vy`` over the side of the box, measured over the data."""
+
+
+def scaled(motion: Motion) -> Motion:
+    """From box units (the box is [0, 1] squared, velocities in boxes a second)."""
+    return (motion - _centre(motion)) / _spread(motion)
+
+
+def unscaled(sample: Motion) -> Motion:
+    """Back to box units."""
+    return sample * _spread(sample) + _centre(sample)
+
+
+def _spread(like: Tensor) -> Tensor:
+    return torch.tensor(SPREAD, dtype=like.dtype, device=like.device)
+
+
+def _centre(like: Tensor) -> Tensor:
+    return torch.tensor((0.5, 0.5, 0.0, 0.0), dtype=like.dtype, device=like.device)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The network of the prior."""
+
+    patch: int = 2
+    """Instants in a token."""
+    width: int = 128
+    """Channels of a token."""
+    layers: int = 6
+    """Blocks."""
+    heads: int = 4
+    """Attention heads."""
+    expansion: int = 3
+    """Hidden channels of the perceptrons, in units of the width."""
+
+    def build(self) -> Preconditioned:
+        return Preconditioned(TrajectoryTransformer(features=4, frames=FRAMES, **asdict(self)))
+
+
+class WindowDraw:
+    """Batches of windows, in one of the sixteen mirror images and orders of the bodies.
+
+    Of eight steps, six see pairs over a whole window, one sees single bodies of a pair, and one
+    sees pairs over the instants that two windows share: the marginals that are divided out
+    when priors are composed.
+
+    Arguments:
+        motion: Whole simulations in scaled units, ``(simulation, time, body, 4)``.
+        batch: Windows in a batch.
+        loss: What draws noise levels and noise.
+    """
+
+    def __init__(self, motion: Motion, batch: int, loss: Denoising) -> None:
+        if motion.shape[1] < FRAMES:
+            raise ValueError(
+                f"simulations must have at least {FRAMES} instants, got {motion.shape[1]}"
+            )
+        self.motion = motion
+        self.batch = batch
+        self.loss = loss
+
+    def __call__(self, step: int, generator: torch.Generator) -> Batch:
+        kind = step % 8
+        frames = OVERLAP if kind == 7 else FRAMES
+        bodies = 1 if kind == 3 else self.motion.shape[2]
+        x = self.windows(frames, generator)[:, :, :bodies]
+        return self.loss.draw(mirrored(x, generator), generator)
+
+    def windows(self, frames: int, generator: torch.Generator) -> Motion:
+        device = self.motion.device
+        runs, instants = self.motion.shape[:2]
+        options = {"generator": generator, "device": device}
+        run = torch.randint(runs, (self.batch, 1), **options)
+        first = torch.randint(instants - frames + 1, (self.batch, 1), **options)
+        return self.motion[run, first + torch.arange(frames, device=device)]
+
+
+def mirrored(motion: Motion, generator: torch.Generator) -> Motion:
+    """Each sample in one of the eight symmetries of the square, its bodies in either order.
+
+    Reversed time would be a symmetry of the collisions, too, but not of their detection at the
+    end of a time step, and is left out.
+    """
+    options = {"generator": generator, "device": motion.device}
+    coin = torch.rand(4, len(motion), 1, 1, 1, **options) < 0.5
+    x, y, vx, vy = motion.split(1, dim=-1)
+    x, vx = torch.where(coin[0], -x, x), torch.where(coin[0], -vx, vx)
+    y, vy = torch.where(coin[1], -y, y), torch.where(coin[1], -vy, vy)
+    kept, turned = torch.cat([x, y, vx, vy], -1), torch.cat([y, x, vy, vx], -1)
+    motion = torch.where(coin[2], turned, kept)
+    return torch.where(coin[3], motion.flip(2), motion)
