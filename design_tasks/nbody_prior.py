@@ -6,13 +6,11 @@ data. All four then have unit variance, and one noise level means the same for e
 """
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from physgen.checkpoint import load_tensors, save_tensors
 from physgen.network import TrajectoryTransformer
 from physgen.preconditioned import Denoising, Preconditioned
 from physgen.training import Batch
@@ -96,9 +94,9 @@ class WindowDraw:
     def windows(self, frames: int, generator: torch.Generator) -> Motion:
         device = self.motion.device
         runs, instants = self.motion.shape[:2]
-        options = {"generator": generator, "device": device}
-        run = torch.randint(runs, (self.batch, 1), **options)
-        first = torch.randint(instants - frames + 1, (self.batch, 1), **options)
+        size = (self.batch, 1)
+        run = torch.randint(runs, size, generator=generator, device=device)
+        first = torch.randint(instants - frames + 1, size, generator=generator, device=device)
         return self.motion[run, first + torch.arange(frames, device=device)]
 
 
@@ -108,8 +106,8 @@ def mirrored(motion: Motion, generator: torch.Generator) -> Motion:
     Reversed time would be a symmetry of the collisions, too, but not of their detection at the
     end of a time step, and is left out.
     """
-    options = {"generator": generator, "device": motion.device}
-    coin = torch.rand(4, len(motion), 1, 1, 1, **options) < 0.5
+    size = (4, len(motion), 1, 1, 1)
+    coin = torch.rand(size, generator=generator, device=motion.device) < 0.5
     x, y, vx, vy = motion.split(1, dim=-1)
     x, vx = torch.where(coin[0], -x, x), torch.where(coin[0], -vx, vx)
     y, vy = torch.where(coin[1], -y, y), torch.where(coin[1], -vy, vy)

@@ -10,7 +10,7 @@ References:
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from physgen.shapes import Level, PerSample, Sample
 
@@ -37,7 +37,8 @@ class Preconditioned(nn.Module):
         skip = self.sigma_data**2 / total
         out = wide * self.sigma_data * total.rsqrt()
         raw = self.network(z * total.rsqrt(), level.log() / 4)
-        return skip * z + out * raw.to(z.dtype)
+        clean: Sample = skip * z + out * raw.to(z.dtype)
+        return clean
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class Denoising:
 
     def draw(self, x: Sample, generator: torch.Generator) -> tuple[Sample, PerSample, Sample]:
         """Clean samples, a noise level for each, and unit noise."""
-        options = {"generator": generator, "device": x.device, "dtype": x.dtype}
-        level = (self.mean + self.spread * torch.randn(len(x), **options)).exp()
-        return x, level, torch.randn(x.shape, **options)
+        unit = torch.randn(len(x), generator=generator, device=x.device, dtype=x.dtype)
+        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        return x, (self.mean + self.spread * unit).exp(), noise
 
     def __call__(
         self, denoiser: nn.Module, x: Sample, level: PerSample, noise: Sample

@@ -44,6 +44,10 @@ Objective = Callable[..., Tensor]
 """``objective(model, *batch)``, the loss of every sample."""
 
 
+Report = Callable[[int, float], None]
+"""Told the number of steps made and the loss of the last."""
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How long and how fast to train."""
@@ -120,6 +124,7 @@ class Trainer:
         folder: Where checkpoint and log go; a run found there is resumed.
         recipe: What else makes the result: data, network, command. A run found in ``folder``
             with another recipe is refused.
+        bfloat16: Whether to multiply in bfloat16; where it is measured to pay, if not said.
     """
 
     def __init__(
@@ -130,6 +135,7 @@ class Trainer:
         schedule: Schedule,
         folder: Path,
         recipe: dict[str, object],
+        bfloat16: bool | None = None,
     ) -> None:
         self.model = model
         self.objective = objective
@@ -141,7 +147,7 @@ class Trainer:
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
         self.step = 0
         self.losses: list[tuple[int, float, float]] = []
-        self.bfloat16 = bfloat16_pays(self.device)
+        self.bfloat16 = bfloat16_pays(self.device) if bfloat16 is None else bfloat16
         hidden = hidden_matrices(model)
         chosen = {id(weight) for weight in hidden}
         others = [weight for weight in model.parameters() if id(weight) not in chosen]
@@ -172,7 +178,7 @@ class Trainer:
     def log_file(self) -> Path:
         return self.folder / "loss.csv"
 
-    def run(self, report: Callable[[int, float], None] = lambda step, loss: None) -> nn.Module:
+    def run(self, report: Report = lambda step, loss: None) -> nn.Module:
         """Train to the last step and return the averaged model.
 
         Arguments:

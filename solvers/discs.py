@@ -153,7 +153,10 @@ class Discs(Solver):
         return (2 * self.radius - distance).clamp(min=0), apart / distance[..., None]
 
     def _work(
-        self, at_wall: Bool[Tensor, "batch body 2"], touching: Bool[Tensor, "batch pair"], pairs: Tensor
+        self,
+        at_wall: Bool[Tensor, "batch body 2"],
+        touching: Bool[Tensor, "batch pair"],
+        pairs: Tensor,
     ) -> list[tuple[Tensor, int]]:
         """Which simulations need sweeps, and how many."""
         contacts = at_wall.any(-1).long()

@@ -1,0 +1,276 @@
+r"""Kernels: moves at one noise level that leave its density as it is.
+
+Step sizes are in units of the narrowest direction: a step ``h`` moves by
+:math:`h (s^2 + \text{spread}^2)` along the score, so that one number serves all levels.
+``spread`` is the least standard deviation of the target itself, zero for data on a manifold.
+For a plain density, which has no levels, use ``s = 1`` and no spread.
+Every chain accepts or rejects by itself.
+
+What has an energy is accepted exactly. What has a score only is accepted by the line integral
+:math:`\log \pi(y) - \log \pi(x) = \int_0^1 \nabla \log \pi(x + r (y - x)) \cdot (y - x)\,
+\mathrm{d}r` with three Gauss nodes; the trapezoid rule, though cheaper, is worse than no
+correction at all, as its acceptance forgets where the chain came from.
+
+References:
+    Optimal Scaling of Discrete Approximations to Langevin Diffusions (Roberts & Rosenthal,
+    1998), for MALA.
+    A generalized guided Monte Carlo algorithm (Horowitz, 1991), for partial refreshment.
+    MCMC-Correction of Score-Based Diffusion Models (Sjöberg et al., 2023),
+    https://arxiv.org/abs/2307.14012, for the line integral.
+"""
+
+import abc
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from physgen.energy import Energy, Score
+from physgen.shapes import PerSample, Sample
+
+NODES = ((0.5 - math.sqrt(0.15), 5 / 18), (0.5, 8 / 18), (0.5 + math.sqrt(0.15), 5 / 18))
+"""Three-point Gauss quadrature on [0, 1]: node and weight."""
+
+
+class Chain(NamedTuple):
+    """Where every chain is, and what is known there."""
+
+    z: Sample
+    shift: Sample
+    energy: PerSample | None
+    """``None`` where the term has no value."""
+    momentum: Sample | None = None
+
+
+class Info(NamedTuple):
+    """What a move did."""
+
+    accepted: PerSample
+    """One where the move was accepted, zero where not."""
+    log_ratio: PerSample
+    """Logarithm of the acceptance ratio."""
+
+
+def arrive(term: Score, z: Sample, s: float) -> Chain:
+    """A chain at a place, its score and energy evaluated."""
+    if isinstance(term, Energy):
+        energy, shift = term.both(z, s)
+        return Chain(z, shift, energy)
+    return Chain(z, term.shift(z, s), None)
+
+
+def log_rise(term: Score, here: Chain, there: Chain, s: float) -> PerSample:
+    r""":math:`\log \pi_s(\text{there}) - \log \pi_s(\text{here})`, exact or by line integral."""
+    if here.energy is not None and there.energy is not None:
+        return here.energy - there.energy
+    way = there.z - here.z
+    along = torch.zeros_like(way)
+    for node, weight in NODES:
+        along = along + weight * term.shift(here.z + node * way, s)
+    return (along * way).flatten(1).sum(1) / s**2
+
+
+class Kernel(abc.ABC):
+    """A move of chains at one level."""
+
+    def init(self, term: Score, z: Sample, s: float) -> Chain:
+        """Chains that begin at ``z``."""
+        return arrive(term, z, s)
+
+    @abc.abstractmethod
+    def step(
+        self, chain: Chain, term: Score, s: float, generator: torch.Generator
+    ) -> tuple[Chain, Info]:
+        """One move."""
+
+
+def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+
+
+def _sum(x: Tensor) -> PerSample:
+    return x.flatten(1).sum(1)
+
+
+def _metropolis(
+    here: Chain, there: Chain, log_ratio: PerSample, generator: torch.Generator
+) -> tuple[Chain, Info]:
+    """Each chain goes there with the probability of its ratio, and else stays."""
+    coin = torch.rand(
+        log_ratio.shape, generator=generator, dtype=log_ratio.dtype, device=log_ratio.device
+    )
+    accept = coin.log() < log_ratio
+    wide = accept.view(-1, *[1] * (here.z.ndim - 1))
+    energy = None
+    if here.energy is not None and there.energy is not None:
+        energy = torch.where(accept, there.energy, here.energy)
+    z, shift = torch.where(wide, there.z, here.z), torch.where(wide, there.shift, here.shift)
+    return Chain(z, shift, energy), Info(accept.to(log_ratio.dtype), log_ratio)
+
+
+@dataclass(frozen=True)
+class ULA(Kernel):
+    r"""Langevin's equation by Euler steps, :math:`z' = z + h s^2 \nabla \log \pi +
+    \sqrt{2h}\, s \xi`, never rejected and hence biased: a unit Gaussian gets the variance
+    :math:`1 / (1 - h / 2)`."""
+
+    size: float
+    spread: float = 0.0
+
+    def step(
+        self, chain: Chain, term: Score, s: float, generator: torch.Generator
+    ) -> tuple[Chain, Info]:
+        noise = _noise(chain.z, generator)
+        scale = math.hypot(s, self.spread)
+        drift = self.size * (scale / s) ** 2
+        z = chain.z + drift * chain.shift + math.sqrt(2 * self.size) * scale * noise
+        always = torch.ones(len(z), dtype=z.dtype, device=z.device)
+        return arrive(term, z, s), Info(always, torch.zeros_like(always))
+
+
+@dataclass(frozen=True)
+class MALA(Kernel):
+    """The same proposal, accepted by Metropolis and Hastings' rule: unbiased."""
+
+    size: float
+    spread: float = 0.0
+
+    def step(
+        self, chain: Chain, term: Score, s: float, generator: torch.Generator
+    ) -> tuple[Chain, Info]:
+        noise = _noise(chain.z, generator)
+        scale = math.hypot(s, self.spread)
+        drift = self.size * (scale / s) ** 2
+        z = chain.z + drift * chain.shift + math.sqrt(2 * self.size) * scale * noise
+        there = arrive(term, z, s)
+        back = (chain.z - z - drift * there.shift) / (math.sqrt(2 * self.size) * scale)
+        proposal = (_sum(noise.square()) - _sum(back.square())) / 2
+        return _metropolis(chain, there, log_rise(term, chain, there, s) + proposal, generator)
+
+
+@dataclass(frozen=True)
+class HMC(Kernel):
+    r"""Hamiltonian moves: a refreshed momentum, leapfrog steps, and a test of the energy.
+
+    With :math:`v` the momentum in units of the noise, a leapfrog step of size :math:`h` is
+    :math:`v \mathrel{+}= \frac h2 s \nabla \log \pi,\; z \mathrel{+}= h s v,\;
+    v \mathrel{+}= \frac h2 s \nabla \log \pi`. Momentum is kept in part, and turned round where a
+    move is rejected; without the turn, partial refreshment is biased. Step sizes are jittered,
+    as a fixed number of fixed steps may bring a chain back to where it was.
+
+    Arguments:
+        size: :math:`h`.
+        leapfrogs: Steps in a move.
+        kept: Share of the momentum that survives a refreshment, 0 to draw it anew.
+        jitter: Steps are drawn, for each move and chain, within this share around ``size``.
+    """
+
+    size: float
+    leapfrogs: int = 3
+    kept: float = 0.0
+    jitter: float = 0.2
+    spread: float = 0.0
+
+    def step(
+        self, chain: Chain, term: Score, s: float, generator: torch.Generator
+    ) -> tuple[Chain, Info]:
+        momentum = _refreshed(chain, self.kept, generator)
+        there, gain = _leapfrogs(
+            chain._replace(momentum=momentum),
+            term,
+            s,
+            _sizes(self, chain.z, s, generator),
+            self.leapfrogs,
+            measured=True,
+        )
+        assert there.momentum is not None
+        kinetic = (_sum(momentum.square()) - _sum(there.momentum.square())) / 2
+        after, info = _metropolis(chain, there, gain + kinetic, generator)
+        wide = info.accepted.view(-1, *[1] * (momentum.ndim - 1)) > 0
+        return after._replace(momentum=torch.where(wide, there.momentum, -momentum)), info
+
+
+@dataclass(frozen=True)
+class UnadjustedHMC(Kernel):
+    """Hamiltonian moves without the test: biased by the square of the step.
+
+    A unit Gaussian gets the variance :math:`1 / (1 - h^2 / 4)` (without jitter).
+    """
+
+    size: float
+    leapfrogs: int = 3
+    kept: float = 0.0
+    jitter: float = 0.2
+    spread: float = 0.0
+
+    def step(
+        self, chain: Chain, term: Score, s: float, generator: torch.Generator
+    ) -> tuple[Chain, Info]:
+        momentum = _refreshed(chain, self.kept, generator)
+        there, gain = _leapfrogs(
+            chain._replace(momentum=momentum),
+            term,
+            s,
+            _sizes(self, chain.z, s, generator),
+            self.leapfrogs,
+            measured=False,
+        )
+        return there, Info(torch.ones_like(gain), gain)
+
+
+def _refreshed(chain: Chain, kept: float, generator: torch.Generator) -> Tensor:
+    fresh = _noise(chain.z, generator)
+    if chain.momentum is None:
+        return fresh
+    return kept * chain.momentum + math.sqrt(1 - kept**2) * fresh
+
+
+def _sizes(kernel: HMC | UnadjustedHMC, z: Tensor, s: float, generator: torch.Generator) -> Tensor:
+    """The step of every chain, in units of the noise."""
+    shape = (len(z), *[1] * (z.ndim - 1))
+    coin = torch.rand(shape, generator=generator, dtype=z.dtype, device=z.device)
+    scale = math.hypot(s, kernel.spread) / s
+    return kernel.size * scale * (1 + kernel.jitter * (2 * coin - 1))
+
+
+def _leapfrogs(
+    chain: Chain, term: Score, s: float, size: Tensor, count: int, measured: bool
+) -> tuple[Chain, PerSample]:
+    """Where leapfrog steps lead, and by how much the log density rises on the way if measured."""
+    gain = torch.zeros(len(chain.z), dtype=chain.z.dtype, device=chain.z.device)
+    for _ in range(count):
+        assert chain.momentum is not None
+        momentum = chain.momentum + size / (2 * s) * chain.shift
+        there = arrive(term, chain.z + size * s * momentum, s)
+        if measured:
+            gain = gain + log_rise(term, chain, there, s)
+        chain = there._replace(momentum=momentum + size / (2 * s) * there.shift)
+    return chain, gain
+
+
+@dataclass(frozen=True)
+class Renoise(Kernel):
+    r"""Up to a noisier level and back by an ancestral step: a Gibbs move through more noise.
+
+    It leaves the density as it is up to the error of the ancestral step, and, needing no
+    acceptance, serves any score. CinDM's and Universal Guidance's recurrence are of this kind
+    (Bansal et al., 2023, https://arxiv.org/abs/2302.07121).
+
+    Arguments:
+        ratio: How much noisier, above one.
+    """
+
+    ratio: float
+
+    def step(
+        self, chain: Chain, term: Score, s: float, generator: torch.Generator
+    ) -> tuple[Chain, Info]:
+        up = self.ratio * s
+        z = chain.z + math.sqrt(up**2 - s**2) * _noise(chain.z, generator)
+        clean = term.denoise(z, up)
+        tau = s * math.sqrt(1 - 1 / self.ratio**2)
+        z = clean + math.sqrt(s**2 - tau**2) / up * (z - clean) + tau * _noise(z, generator)
+        always = torch.ones(len(z), dtype=z.dtype, device=z.device)
+        return arrive(term, z, s), Info(always, torch.zeros_like(always))

@@ -1,0 +1,306 @@
+"""Samplers: from noise to designs.
+
+:func:`sample` walks a predictor down the levels. :func:`anneal` lets kernels move the samples
+at each level as well, which sums of energies need, and keeps weights where energies allow it.
+:func:`chains` stays at one density. None of them lets one sample see another, but for
+resampling, which is what it is for.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.condition import Condition, Free
+from physgen.energy import Energy, Score, check_proper
+from physgen.grid import Grid
+from physgen.kernel import Chain, Kernel
+from physgen.predictor import Predictor
+from physgen.shapes import PerSample, Sample
+
+FREE = Free()
+
+
+@dataclass(frozen=True)
+class AsMarginal:
+    """Consent to carry a sum of scores by an ordinary differential equation all the same.
+
+    The result follows neither the product of the densities nor anything else that has a name.
+    """
+
+
+@torch.no_grad()
+def sample(
+    term: Score,
+    start: Sample,
+    grid: Grid,
+    predictor: Predictor,
+    generator: torch.Generator,
+    condition: Condition = FREE,
+    repeats: int = 1,
+    consent: AsMarginal | None = None,
+) -> Sample:
+    """Draw one sample for each row of unit noise.
+
+    Arguments:
+        term: What to draw from.
+        start: Unit noise, see :func:`unit_noise`; not changed.
+        grid: The levels.
+        predictor: How to get from one to the next.
+        generator: Source of fresh noise.
+        condition: What clean estimates must satisfy.
+        repeats: How often each level is gone through, with noise added back in between.
+        consent: Needed to carry a sum by a deterministic predictor.
+
+    Raises:
+        ValueError: a deterministic predictor on a sum, or a sum without a density.
+        FloatingPointError: samples are not finite.
+    """
+    _check(term, grid, predictor, start, consent)
+
+    def denoise(z: Tensor, s: float) -> Tensor:
+        return condition.clean(term.denoise(z, s))
+
+    plain = isinstance(condition, Free)
+    walk = predictor.plan(grid)
+    z = grid.levels[0] * start
+    for i in range(grid.steps):
+        for again in range(repeats):
+            above, below = grid.levels[i], grid.levels[i + 1]
+            if not plain:
+                z = condition.noisy(z, above, generator)
+            z = walk.step(z, i, term.denoise if plain else denoise, generator)
+            if again + 1 < repeats and below > 0:
+                z = _raised(z, below, above, generator)
+    return _finite(z, grid)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What annealing drew, and how it went."""
+
+    x: Sample
+    log_weight: PerSample
+    """Zero where no weights are kept."""
+    log_z: float
+    """Estimate of the log normaliser at the last level, ``nan`` where no weights are kept."""
+    ess: tuple[float, ...]
+    """Effective sample size, as a share, at each level where weights are kept."""
+    acceptance: tuple[float, ...]
+    """Mean acceptance of the kernel at each level."""
+
+
+@dataclass(frozen=True)
+class Resample:
+    """Systematic resampling when the effective sample size falls below a share.
+
+    Without a predictor and with an energy, annealing is annealed importance sampling; with
+    this it is sequential Monte Carlo (Del Moral et al., 2006).
+    """
+
+    below: float = 0.5
+
+
+@torch.no_grad()
+def anneal(
+    term: Score,
+    start: Sample,
+    grid: Grid,
+    generator: torch.Generator,
+    predictor: Predictor | None = None,
+    kernel: Kernel | None = None,
+    inner: int = 1,
+    resample: Resample | None = None,
+    condition: Condition = FREE,
+) -> Result:
+    """Go down the levels, let a kernel move the samples at each, and return the last estimate.
+
+    With a predictor, samples are carried from level to level and the kernel corrects what the
+    carrying got wrong. Without one, samples stay where they are while the density changes
+    under them; for an energy this keeps importance weights, whose mean estimates the
+    normaliser of the last density.
+
+    Arguments:
+        term: What to draw from.
+        start: Unit noise; not changed.
+        grid: The levels; kernels move at all but the last, zero.
+        generator: Source of fresh noise.
+        predictor: How to get from level to level, or nothing.
+        kernel: How to move at a level, or nothing.
+        inner: Moves at each level.
+        resample: When to resample, if weights are kept.
+        condition: What clean estimates must satisfy.
+
+    Raises:
+        ValueError: neither predictor nor kernel, a deterministic predictor on a sum, a sum
+            without a density, or resampling without weights.
+        FloatingPointError: samples are not finite.
+    """
+    if predictor is None and kernel is None:
+        raise ValueError("anneal needs a predictor, a kernel, or both")
+    weighted = predictor is None and isinstance(term, Energy)
+    if resample is not None and not weighted:
+        raise ValueError("resampling needs weights: an energy, and no predictor")
+    _check(term, grid, predictor, start, AsMarginal() if kernel else None)
+
+    def denoise(z: Tensor, s: float) -> Tensor:
+        return condition.clean(term.denoise(z, s))
+
+    walk = predictor.plan(grid) if predictor else None
+    z = grid.levels[0] * start
+    weights = _Weights(term, z, grid.levels[0]) if weighted and isinstance(term, Energy) else None
+    acceptance: list[float] = []
+    for i in range(grid.steps):
+        s, below = grid.levels[i], grid.levels[i + 1]
+        z = condition.noisy(z, s, generator)
+        if weights is not None:
+            z = weights.arrive(z, s, resample, generator)
+        if kernel is not None:
+            z, rate = _move(kernel, term, z, s, inner, generator)
+            acceptance.append(rate)
+        if walk is not None:
+            z = walk.step(z, i, denoise, generator)
+        elif below == 0:
+            z = denoise(z, s) if weights is None else z
+    zero = torch.zeros(len(z), dtype=z.dtype, device=z.device)
+    return Result(
+        x=_finite(z, grid),
+        log_weight=zero if weights is None else weights.log_weight,
+        log_z=math.nan if weights is None else weights.log_z,
+        ess=() if weights is None else tuple(weights.ess),
+        acceptance=tuple(acceptance),
+    )
+
+
+class _Weights:
+    """Importance weights of samples that stay while the density changes."""
+
+    def __init__(self, term: Energy, z: Tensor, s: float) -> None:
+        self.term = term
+        normaliser = z[0].numel() * math.log(s * math.sqrt(math.tau))
+        self.behind = (z / s).square().flatten(1).sum(1) / 2 + normaliser
+        self.level = s
+        self.log_weight = torch.zeros(len(z), dtype=z.dtype, device=z.device)
+        self.log_mass = 0.0
+        self.ess: list[float] = []
+        self.first = True
+
+    @property
+    def log_z(self) -> float:
+        mean = self.log_weight.logsumexp(0).item() - math.log(len(self.log_weight))
+        return self.log_mass + mean
+
+    def arrive(
+        self, z: Tensor, s: float, resample: Resample | None, generator: torch.Generator
+    ) -> Tensor:
+        """Reweight to a new level, and resample if the weights have become too uneven."""
+        before = self.behind if self.first else self.term.energy(z, self.level)
+        self.first = False
+        self.log_weight = self.log_weight + before - self.term.energy(z, s)
+        self.level = s
+        share = self.log_weight.softmax(0)
+        self.ess.append(1 / (len(z) * share.square().sum().item()))
+        if resample is None or self.ess[-1] >= resample.below:
+            return z
+        self.log_mass = self.log_z
+        self.log_weight = torch.zeros_like(self.log_weight)
+        return z[systematic(share, generator)]
+
+
+def systematic(share: Float[Tensor, " batch"], generator: torch.Generator) -> Tensor:
+    """Indices in which each sample stands as often as its share says, up to one."""
+    count = len(share)
+    coin = torch.rand(1, generator=generator, dtype=torch.float64, device=share.device)
+    comb = (torch.arange(count, device=share.device) + coin) / count
+    return torch.searchsorted(share.double().cumsum(0), comb).clamp(max=count - 1)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What chains at one density went through."""
+
+    z: Float[Tensor, "draw batch *shape"]
+    acceptance: float
+
+
+@torch.no_grad()
+def chains(
+    term: Score,
+    kernel: Kernel,
+    start: Sample,
+    warmup: int,
+    draws: int,
+    generator: torch.Generator,
+    s: float = 1.0,
+    thin: int = 1,
+) -> Draws:
+    """Run one chain from each row of ``start`` at a level, one for a density without levels.
+
+    Raises:
+        FloatingPointError: a chain is not finite.
+    """
+    chain = kernel.init(term, start, s)
+    for _ in range(warmup):
+        chain, _ = kernel.step(chain, term, s, generator)
+    kept, accepted = [], []
+    for _ in range(draws):
+        for _ in range(thin):
+            chain, info = kernel.step(chain, term, s, generator)
+            accepted.append(info.accepted.mean())
+        kept.append(chain.z)
+    z = torch.stack(kept)
+    if not z.isfinite().all():
+        raise FloatingPointError("chains left the finite numbers: try a smaller step")
+    return Draws(z, torch.stack(accepted).mean().item())
+
+
+def unit_noise(
+    count: int,
+    shape: tuple[int, ...],
+    generator: torch.Generator,
+    dtype: torch.dtype = torch.float32,
+) -> Sample:
+    """Where samplers start, on the generator's device."""
+    size = (count, *shape)
+    return torch.randn(size, generator=generator, dtype=dtype, device=generator.device)
+
+
+def _check(
+    term: Score, grid: Grid, predictor: Predictor | None, start: Tensor, consent: AsMarginal | None
+) -> None:
+    if predictor and predictor.deterministic and not term.marginal and consent is None:
+        raise ValueError(
+            "a sum of scores is not the score of one noised density, so no deterministic "
+            "predictor carries it from level to level: use Ancestral() and, for exact draws, a "
+            "kernel in anneal(...), or pass consent=AsMarginal()"
+        )
+    check_proper(term, grid.levels, start.shape[1:])
+
+
+def _move(
+    kernel: Kernel, term: Score, z: Tensor, s: float, inner: int, generator: torch.Generator
+) -> tuple[Tensor, float]:
+    chain: Chain = kernel.init(term, z, s)
+    accepted = torch.zeros(len(z), dtype=z.dtype, device=z.device)
+    for _ in range(inner):
+        chain, info = kernel.step(chain, term, s, generator)
+        accepted = accepted + info.accepted
+    return chain.z, accepted.mean().item() / max(1, inner)
+
+
+def _raised(z: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
+    """Noise added to go back from a level to a higher one."""
+    noise = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device)
+    return z + math.sqrt(high**2 - low**2) * noise
+
+
+def _finite(z: Tensor, grid: Grid) -> Tensor:
+    bad = (~z.isfinite()).flatten(1).any(1)
+    if bad.any():
+        raise FloatingPointError(
+            f"{int(bad.sum())} of {len(z)} samples are not finite after levels from "
+            f"{grid.levels[0]:.4g} to {grid.levels[-2]:.4g}: is a guidance weight too large?"
+        )
+    return z

@@ -1,0 +1,46 @@
+"""Weights files: what is saved is loaded, and nothing else is."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from physgen.checkpoint import load_tensors, save_tensors
+
+
+def test_saving_and_loading_changes_nothing(tmp_path: Path) -> None:
+    tensors = {"a": torch.randn(3, 4), "b": torch.arange(5), "c": torch.tensor(1.5)}
+    save_tensors(tmp_path / "w.safetensors", tensors, {"step": 3, "names": ["x"]})
+    loaded, facts = load_tensors(tmp_path / "w.safetensors")
+    assert loaded.keys() == tensors.keys()
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+    assert facts == {"step": 3, "names": ["x"]}
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"there is no weights file .*gone"):
+        load_tensors(tmp_path / "gone.safetensors")
+
+
+def test_a_truncated_file_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "short.safetensors"
+    save_tensors(path, {"a": torch.randn(100)}, {})
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match=r"short\.safetensors is not a readable .* truncated"):
+        load_tensors(path)
+
+
+def test_a_foreign_file_is_refused_by_name(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(2)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(ValueError, match=r"foreign\.safetensors .* not one that physgen wrote"):
+        load_tensors(tmp_path / "foreign.safetensors")
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_tensors(path, {"a": torch.ones(2)}, {})
+    with pytest.raises(TypeError):
+        save_tensors(path, {"a": torch.zeros(2)}, {"no json": object()})
+    assert torch.equal(load_tensors(path)[0]["a"], torch.ones(2))
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]

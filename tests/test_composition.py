@@ -1,0 +1,161 @@
+"""The founding claim: samplers draw from the product of priors, and which ones do not."""
+
+import pytest
+import torch
+from physgen.testbeds import bars, mode_error, ring, some_gaussian, source, wasserstein
+
+from physgen.denoiser import Counted
+from physgen.energy import positions
+from physgen.gaussian import GaussianMixture
+from physgen.grid import log_snr
+from physgen.kernel import HMC, MALA
+from physgen.predictor import DDIM, Ancestral
+from physgen.sampler import AsMarginal, Resample, anneal, sample, unit_noise
+
+CHAINS = 2000
+GRID = log_snr(62, 0.01, 10.0)
+
+
+@pytest.fixture(scope="module")
+def product() -> GaussianMixture:
+    return ring().product(bars()).normalised()
+
+
+@pytest.fixture(scope="module")
+def exact(product: GaussianMixture) -> torch.Tensor:
+    return product.sample(1000, source(9))
+
+
+@pytest.fixture(scope="module")
+def floor(product: GaussianMixture, exact: torch.Tensor) -> float:
+    """The largest W2 from ``exact`` of some other exact draws of the same number."""
+    return max(wasserstein(product.sample(1000, source(10 + k)), exact) for k in range(5))
+
+
+def test_ancestral_steps_and_mala_reach_the_product_of_ring_and_bars(
+    product: GaussianMixture, exact: torch.Tensor, floor: float
+) -> None:
+    result = anneal(
+        ring() + bars(),
+        unit_noise(CHAINS, (2,), source(1)),
+        GRID,
+        source(2),
+        predictor=Ancestral(),
+        kernel=MALA(0.8, spread=0.08),
+        inner=6,
+    )
+    assert wasserstein(result.x[:1000], exact) <= 1.1 * floor
+    assert mode_error(result.x, product) <= 0.04
+    assert 0.5 < min(result.acceptance)
+
+
+def test_the_plain_ode_fails_on_the_product(
+    product: GaussianMixture, exact: torch.Tensor, floor: float
+) -> None:
+    start = unit_noise(CHAINS, (2,), source(1))
+    x = sample(ring() + bars(), start, GRID, DDIM(), source(2), consent=AsMarginal())
+    assert wasserstein(x[:1000], exact) > 1.5 * floor
+    assert mode_error(x, product) > 0.2
+
+
+def test_the_plain_reverse_sde_is_biased_on_the_product(product: GaussianMixture) -> None:
+    start = unit_noise(CHAINS, (2,), source(1))
+    x = sample(ring() + bars(), start, GRID, Ancestral(), source(2))
+    assert mode_error(x, product) > 0.05
+
+
+def test_a_deterministic_predictor_refuses_a_sum() -> None:
+    start = unit_noise(4, (2,), source(1))
+    with pytest.raises(ValueError, match="no deterministic predictor carries it"):
+        sample(ring() + bars(), start, GRID, DDIM(), source(2))
+
+
+def test_hmc_at_each_level_reaches_the_product(
+    product: GaussianMixture, exact: torch.Tensor, floor: float
+) -> None:
+    start = unit_noise(CHAINS, (2,), source(1))
+    result = anneal(
+        ring() + bars(),
+        start,
+        log_snr(60, 0.01, 10.0),
+        source(2),
+        kernel=HMC(0.8, spread=0.08),
+        inner=6,
+    )
+    assert wasserstein(result.x[:1000], exact) <= 1.1 * floor
+    assert mode_error(result.x, product) <= 0.04
+
+
+def test_a_sum_of_scores_without_values_is_corrected_by_the_line_integral(
+    product: GaussianMixture, exact: torch.Tensor, floor: float
+) -> None:
+    total = Counted(ring()) + Counted(bars())
+    start = unit_noise(CHAINS, (2,), source(1))
+    result = anneal(
+        total,
+        start,
+        GRID,
+        source(2),
+        predictor=Ancestral(),
+        kernel=MALA(0.8, spread=0.08),
+        inner=6,
+    )
+    assert wasserstein(result.x[:1000], exact) <= 1.1 * floor
+    assert mode_error(result.x, product) <= 0.04
+
+
+def test_annealed_smc_estimates_the_normaliser_of_the_product() -> None:
+    truth = ring().product(bars()).log_mass.item()
+    estimates = []
+    for seed in range(6):
+        result = anneal(
+            ring() + bars(),
+            unit_noise(1000, (2,), source(seed)),
+            GRID,
+            source(100 + seed),
+            kernel=MALA(0.8, spread=0.08),
+            resample=Resample(),
+        )
+        estimates.append(result.log_z)
+    mean = torch.tensor(estimates)
+    error = mean.std().item() / 6**0.5
+    assert abs(mean.mean().item() - truth) < 4 * error + 0.02
+    assert error < 0.1
+
+
+def test_the_product_of_two_gaussians_has_their_mean_and_covariance() -> None:
+    first, second = some_gaussian(1), some_gaussian(2)
+    target = first.product(second)
+    start = unit_noise(8000, (3,), source(3), dtype=torch.float64)
+    grid = log_snr(60, 0.02, 10.0)
+    x = anneal(
+        first + second, start, grid, source(4), Ancestral(), MALA(0.3, spread=0.4), inner=4
+    ).x
+    error = (target.covariance[0].diagonal() / 8000).sqrt()
+    assert ((x.mean(0) - target.mean[0]).abs() < 5 * error).all()
+    torch.testing.assert_close(x.T.cov(), target.covariance[0], atol=0.03, rtol=0.06)
+
+
+def test_windows_of_a_short_prior_make_a_long_chain() -> None:
+    """Three windows of a pair, less the overlaps, are a Markov chain of four with closed form."""
+    rho = 0.8
+    covariance = torch.tensor([[1.0, rho], [rho, 1.0]], dtype=torch.float64)
+    zero = torch.zeros(1, dtype=torch.float64)
+    pair = GaussianMixture(zero, zero.expand(1, 2), covariance[None])
+    single = pair.marginalise(torch.tensor([0]))
+    at = positions(4)
+    windows = torch.stack([at[0:2], at[1:3], at[2:4]])
+    chain = pair.over(windows) - single.over(torch.stack([at[1:2], at[2:3]]))
+    start = unit_noise(8000, (4,), source(5), dtype=torch.float64)
+    grid = log_snr(60, 0.02, 3.0)
+    x = anneal(chain, start, grid, source(6), Ancestral(), MALA(0.3, spread=0.4), inner=8).x
+    lag = (torch.arange(4)[:, None] - torch.arange(4)).abs()
+    torch.testing.assert_close(x.T.cov(), rho ** lag.double(), atol=0.06, rtol=0)
+
+
+def test_an_improper_sum_is_refused_when_annealing_begins() -> None:
+    wide_, narrow = some_gaussian(1), some_gaussian(2)
+    total = 1.0 * narrow - 1.5 * wide_
+    start = unit_noise(4, (3,), source(0), dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"improper at noise level 10"):
+        anneal(total, start, log_snr(10, 0.1, 10.0), source(0), Ancestral(), MALA(0.1))
