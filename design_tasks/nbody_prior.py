@@ -6,13 +6,18 @@ data. All four then have unit variance, and one noise level means the same for e
 """
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.checkpoint import load_tensors, save_tensors
+from physgen.denoiser import Learned
 from physgen.network import TrajectoryTransformer
 from physgen.preconditioned import Denoising, Preconditioned
+from physgen.solvers.discs import NO_BOUNDARY, Discs
+from physgen.solvers.solver import rollout
 from physgen.training import Batch
 
 Motion = Float[Tensor, "batch time body 4"]
@@ -114,3 +119,60 @@ def mirrored(motion: Motion, generator: torch.Generator) -> Motion:
     kept, turned = torch.cat([x, y, vx, vy], -1), torch.cat([y, x, vy, vx], -1)
     motion = torch.where(coin[2], turned, kept)
     return torch.where(coin[3], motion.flip(2), motion)
+
+
+def simulated(runs: int, instants: int, seed: int) -> Motion:
+    """Simulations of two discs to train on, in box units, made anew in some seconds.
+
+    Discs start anywhere in the box where they do not overlap, at any velocity up to 100 px/s
+    along x and y.
+    """
+    solver = Discs()
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for first in range(0, runs, 10_000):
+        count = min(10_000, runs - first)
+        place = 158 * torch.rand(count, 2, 2, generator=generator) + 21
+        while True:
+            near = (place[:, 0] - place[:, 1]).square().sum(-1) < 40**2
+            if not near.any():
+                break
+            place[near] = 158 * torch.rand(int(near.sum()), 2, 2, generator=generator) + 21
+        velocity = 200 * torch.rand(count, 2, 2, generator=generator) - 100
+        state = solver.initial(place, velocity)
+        with torch.no_grad():
+            states = rollout(solver, state, NO_BOUNDARY, 4 * (instants - 1), 4)
+        parts.append(states[:, :, :4].transpose(2, 3) / solver.box)
+    return torch.cat(parts)
+
+
+WEIGHTS = Path(__file__).resolve().parent / "weights" / "nbody.safetensors"
+"""The prior that ships with the package."""
+
+
+def save_prior(
+    path: Path, model: Preconditioned, architecture: Architecture, facts: dict[str, object]
+) -> None:
+    """Keep a trained prior, in half precision, with how it was made."""
+    tensors = {name: value.half() for name, value in model.state_dict().items()}
+    prior = {"prior": "nbody", "architecture": asdict(architecture)}
+    save_tensors(path, tensors, {**facts, **prior})
+
+
+def load_prior(path: Path = WEIGHTS) -> Learned:
+    """A trained prior.
+
+    Raises:
+        ValueError: the file is missing, truncated, foreign, or another prior.
+    """
+    tensors, facts = load_tensors(path)
+    if facts.get("prior") != "nbody":
+        raise ValueError(f"{path} holds no prior for nbody: it says {facts.get('prior')!r}")
+    described = facts["architecture"]
+    assert isinstance(described, dict)
+    model = Architecture(**described).build()
+    try:
+        model.load_state_dict({name: value.float() for name, value in tensors.items()})
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit the network it describes: {error}") from error
+    return Learned(model.eval().requires_grad_(False))

@@ -163,4 +163,5 @@ def _log_normal(x: Tensor, covariance: Tensor) -> Tensor:
     factor = torch.linalg.cholesky(covariance)
     unit = torch.linalg.solve_triangular(factor, x[..., None], upper=False)[..., 0]
     log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    return -(unit.square().sum(-1) + log_det + x.shape[-1] * math.log(math.tau)) / 2
+    log: Tensor = -(unit.square().sum(-1) + log_det + x.shape[-1] * math.log(math.tau)) / 2
+    return log

@@ -68,7 +68,8 @@ class Capped(Weight):
     def of(self, cost: PerSample, slope: Sample, s: Level) -> PerSample:
         fall = (wide(s, slope) ** 2 * slope.square()).flatten(1).sum(1)
         most = self.share * (cost - self.bound).clamp(min=0) / fall.clamp(min=1e-20)
-        return most.clamp(max=self.weight)
+        weight: PerSample = most.clamp(max=self.weight)
+        return weight
 
 
 @dataclass(frozen=True)
@@ -108,14 +109,25 @@ class Guidance(Energy):
 
 
 class Guided(Score):
-    """A score tilted by a cost, for one evaluation of the score and one gradient through it."""
+    """A score tilted by a cost, for one evaluation of the score and one gradient through it.
 
-    def __init__(self, base: Score, cost: Cost, weight: Weight) -> None:
+    Arguments:
+        base: The score.
+        cost: Of clean samples.
+        weight: How hard it pulls.
+        until: Below this level the base is left alone: the large decisions are made, and what
+            the pull has bent is straightened by the prior.
+    """
+
+    def __init__(self, base: Score, cost: Cost, weight: Weight, until: float = 0.0) -> None:
         self.base = base
         self.cost = cost
         self.weight = weight
+        self.until = until
 
     def shift(self, z: Sample, s: Level) -> Sample:
+        if isinstance(s, float) and s < self.until:
+            return self.base.shift(z, s)
         outer = torch.is_grad_enabled()
         with torch.enable_grad():
             x = z if z.requires_grad else z.detach().requires_grad_()

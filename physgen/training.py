@@ -32,6 +32,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from physgen.checkpoint import load_tensors, save_tensors
+from physgen.files import whole
 from physgen.network import hidden_matrices
 
 Batch = tuple[Tensor, ...]
@@ -312,3 +313,26 @@ def processes() -> Iterator[torch.device]:
         yield torch.device("cuda", local) if cuda else torch.device("cpu")
     finally:
         dist.destroy_process_group()
+
+
+def draw_curve(path: Path, losses: list[tuple[int, float, float]]) -> None:
+    """A picture of the loss, each point the mean of some steps."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    width = max(1, len(losses) // 400)
+    groups = [losses[k : k + width] for k in range(0, len(losses), width)]
+    canvas = Figure(figsize=(7, 3.6), layout="constrained")
+    axis = canvas.subplots()
+    axis.plot(
+        [group[0][0] for group in groups],
+        [sum(loss for _, loss, _ in group) / len(group) for group in groups],
+        color="#0072B2",
+    )
+    axis.set_yscale("log")
+    axis.set_xlabel("step")
+    axis.set_ylabel("loss (1 for an untrained network)")
+    axis.spines[["top", "right"]].set_visible(False)
+    FigureCanvasAgg(canvas)
+    with whole(path) as part:
+        canvas.savefig(part, format="png", dpi=150)

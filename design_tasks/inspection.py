@@ -1,0 +1,82 @@
+"""What is in a file."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from physgen.checkpoint import load_tensors
+from physgen.datasets import store
+from physgen.verdict import load_verdict
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """Tell what is in a data, weights or verdict file, or in a folder of data."""
+
+    path: Annotated[Path, tyro.conf.Positional]
+    """The file or folder."""
+    json: bool = False
+    """Print JSON."""
+
+
+def describe(path: Path) -> dict[str, object]:
+    """Facts on a file, by name.
+
+    Raises:
+        ValueError: the file is none of ours, or is damaged.
+    """
+    if path.is_dir():
+        return _folder(path)
+    if not path.exists():
+        raise ValueError(f"there is no file or folder {path}")
+    if path.suffix == ".safetensors":
+        return _weights(path)
+    if path.suffix == ".json":
+        verdict = load_verdict(path)
+        figures = {name: str(value) for name, value in verdict.figures.items()}
+        return {"kind": "verdict", "task": verdict.task, "method": verdict.method, **figures}
+    return _trajectories(path)
+
+
+def _trajectories(path: Path) -> dict[str, object]:
+    with store.opened(path) as file:
+        count = int(file.attrs["n_trajectories"])
+    data = store.read(path, slice(0, min(count, 100)))
+    facts: dict[str, object] = {
+        "kind": "trajectories",
+        "name": data.name,
+        "samples": count,
+        "instants": f"{len(data.time)}, {data.time[0]:.4g} to {data.time[-1]:.4g} s",
+    }
+    facts |= {f"axis {name}": len(axis) for name, axis in data.space.items()}
+    for name, one in data.fields.items():
+        spread = f"{one.values.min():.4g} to {one.values.max():.4g}"
+        facts[f"field {name}"] = f"{one.values.shape[1:]} {one.units}, {spread}"
+    facts |= {f"parameter {name}": value for name, value in data.parameters.items()}
+    facts |= {f"boundary {name}": kind for name, kind in data.boundaries.items()}
+    facts |= {f"largest {name}": f"{v.max():.3g}" for name, v in data.quality.items()}
+    facts["recipe"] = json.dumps(data.recipe)
+    return facts
+
+
+def _weights(path: Path) -> dict[str, object]:
+    tensors, facts = load_tensors(path)
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    return {"kind": "weights", "tensors": len(tensors), "numbers": numbers, **facts}
+
+
+def _folder(path: Path) -> dict[str, object]:
+    manifest = path / "manifest.json"
+    if not manifest.is_file():
+        raise ValueError(f"{path} is no data folder: it has no manifest.json")
+    made = json.loads(manifest.read_text(encoding="utf-8"))
+    missing = [name for name in made["files"] if not (path / name).is_file()]
+    return {
+        "kind": "folder of trajectories",
+        "files": len(made["files"]),
+        "missing": ", ".join(missing) or "none",
+        "recipe": json.dumps(made["recipe"]),
+    }

@@ -1,0 +1,252 @@
+"""``physgen design nbody``: draw, polish, judge, compare, show."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from physgen.design_tasks import nbody_view
+from physgen.design_tasks.nbody import VARIANTS, Judged, Motion, NBody
+from physgen.design_tasks.nbody_cindm import draw_cindm
+from physgen.design_tasks.nbody_design import (
+    Composition,
+    Descent,
+    Drawn,
+    FactorGraph,
+    MeanOfPairs,
+    Prices,
+    SumOfPairs,
+    draw,
+    windows,
+)
+from physgen.design_tasks.nbody_prior import WEIGHTS, load_prior
+from physgen.files import writable_folder
+from physgen.report import Picture, write_report
+from physgen.search import best_of, polish
+from physgen.verdict import Baseline, Figure, Verdict, figure, versions
+
+METHODS: dict[str, Composition] = {
+    "factor": FactorGraph(),
+    "mean": MeanOfPairs(),
+    "sum": SumOfPairs(),
+}
+"""Compositions of the prior; ``cindm`` is the published procedure."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class NBodyOptions:
+    """Place and push discs so that they end close to the centre of their box."""
+
+    bodies: int = 4
+    """How many discs, from 2 to 8."""
+    frames: int = 24
+    """Instants, 1/15 s apart: 24, 34, 44, …"""
+    designs: int = 100
+    """How many designs to draw."""
+    seed: int = 0
+    """Seed of everything random."""
+    variant: str = "classic"
+    """classic (a start may rest) or moving (every disc starts at 100 px/s)."""
+    method: str = "factor"
+    """factor, mean or sum of the pairs' scores, or cindm, the published procedure."""
+    polish: int = 0
+    """Simulations to spend on each design to improve it by the solver's gradient."""
+    prices: Prices = field(default_factory=Prices)
+    """Weights of the costs."""
+    descent: Descent = field(default_factory=Descent)
+    """Noise levels."""
+    baselines: int = 20
+    """Designs for which the random and CMA-ES searches are run; 0 for none."""
+    weights: Path = WEIGHTS
+    """The trained prior."""
+    out: Path = Path("runs/nbody")
+    """Folder for verdict, designs, pictures and report."""
+
+    def task(self) -> NBody:
+        """What is asked.
+
+        Raises:
+            ValueError: an option is out of its range.
+        """
+        if self.variant not in VARIANTS:
+            raise ValueError(f"variant must be one of {sorted(VARIANTS)}, got {self.variant!r}")
+        if self.method not in (*METHODS, "cindm"):
+            raise ValueError(f"method must be one of {[*METHODS, 'cindm']}, got {self.method!r}")
+        for name, least in (("designs", 1), ("polish", 0), ("baselines", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        windows(self.frames)
+        return NBody(self.bodies, self.frames, VARIANTS[self.variant])
+
+
+def generate(options: NBodyOptions, task: NBody) -> Drawn:
+    """The designs of the chosen method, no solver asked."""
+    prior = load_prior(options.weights)
+    generator = torch.Generator().manual_seed(options.seed)
+    if options.method == "cindm":
+        return draw_cindm(prior, task, options.designs, generator)
+    composition = METHODS[options.method]
+    return draw(
+        prior, task, options.designs, generator, composition, options.prices, options.descent
+    )
+
+
+def compare(task: NBody, designs: int, seed: int) -> dict[str, Baseline]:
+    """Searches on the true solver: random, best of a thousand, CMA-ES."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = {}
+    began = time.perf_counter()
+    random = task.objective(task.random(max(designs, 500), generator))
+    rows["random"] = _baseline(random, 0, time.perf_counter() - began)
+    began = time.perf_counter()
+    best = best_of(task.random, task.objective, designs, 1000, generator)
+    rows["best of 1000 random"] = _baseline(best.cost, best.calls, time.perf_counter() - began)
+    began = time.perf_counter()
+    found = task.evolve(designs, generator)
+    rows["CMA-ES"] = _baseline(found.cost, found.calls, time.perf_counter() - began)
+    return rows
+
+
+def _baseline(cost: Tensor, calls: int, seconds: float) -> Baseline:
+    return Baseline({"objective": figure(cost, "boxes")}, calls, seconds, len(cost))
+
+
+def design_nbody(options: NBodyOptions, say: Say) -> Verdict:
+    """Do all of it, and leave the results in the output folder."""
+    task = options.task()
+    folder = writable_folder(options.out)
+    began = time.perf_counter()
+    say(f"drawing {options.designs} designs of {options.bodies} bodies by {options.method}")
+    drawn = generate(options, task)
+    sampled = time.perf_counter()
+    motion = drawn.motion
+    if options.polish:
+        say(f"polishing with {options.polish} simulations a design")
+        motion = _polished(task, motion, options.polish)
+    judging = time.perf_counter()
+    say("judging by the true solver")
+    judged = task.judge(motion)
+    done = time.perf_counter()
+    baselines = {}
+    if options.baselines:
+        say(f"searching on the true solver for {options.baselines} designs, to compare")
+        baselines = compare(task, options.baselines, options.seed + 1)
+    verdict = Verdict(
+        task=f"nbody {options.variant}, {options.bodies} bodies, {options.frames} instants",
+        method=options.method + (f" + {options.polish} polish" if options.polish else ""),
+        options=_plain(asdict(options)),
+        seed=options.seed,
+        versions=versions(),
+        designs=options.designs,
+        invalid_fraction=(judged.violation > 0).float().mean().item(),
+        figures=_figures(judged),
+        bound=task.bound,
+        baselines=baselines,
+        network_evaluations=drawn.evaluations,
+        solver_calls=options.polish,
+        seconds={
+            "sampling": sampled - began,
+            "polishing": judging - sampled,
+            "judging": done - judging,
+            "total": time.perf_counter() - began,
+        },
+        warnings=_warnings(task, judged),
+        files=FILES,
+    )
+    say("writing pictures, VTK series and the report")
+    _write(folder, options, verdict, motion, judged)
+    return verdict
+
+
+FILES = (
+    "config.json",
+    "verdict.json",
+    "report.html",
+    "designs.h5",
+    "designs.csv",
+    "trajectories.png",
+    "objective.png",
+    "design.gif",
+    "generated.pvd",
+    "simulated.pvd",
+    "box.vtp",
+)
+
+
+def _plain(value: object) -> dict[str, object]:
+    assert isinstance(value, dict)
+    return {k: str(v) if isinstance(v, Path) else v for k, v in value.items()}
+
+
+def _polished(task: NBody, motion: Motion, calls: int) -> Motion:
+    """Better first instants, and the solver's own motion from there."""
+    found = polish(task.objective, motion[:, 0], task.bound or 0.0, calls, task.variant.allowed)
+    return task.simulate(found.design)
+
+
+def _figures(judged: Judged) -> dict[str, Figure]:
+    boxes = ("objective", "objective_fine", "objective_claimed", "mae", "mae_published")
+    figures = {name: figure(getattr(judged, name), "boxes") for name in boxes}
+    return {**figures, "speed": figure(judged.speed, "boxes/s")}
+
+
+def _warnings(task: NBody, judged: Judged) -> tuple[str, ...]:
+    claimed, true = judged.objective_claimed.mean().item(), judged.objective.mean().item()
+    said = []
+    if task.bound is not None and claimed < task.bound - 0.005:
+        said.append(
+            f"The prior's own objective, {claimed:.4f}, is below the bound {task.bound:.4f}: "
+            "guidance exploits the prior. Lower the price of the objective."
+        )
+    if true > claimed + 0.05:
+        said.append(
+            f"The true solver finds {true:.4f} where the prior claimed {claimed:.4f}: "
+            "these designs are beyond what the prior knows."
+        )
+    if judged.speed.mean() < 0.1:
+        said.append(
+            "Most designs hardly move. The classic problem allows that, and its optimum is at "
+            "rest; for a problem without this way out see the moving variant."
+        )
+    return tuple(said)
+
+
+def _write(
+    folder: Path, options: NBodyOptions, verdict: Verdict, motion: Motion, judged: Judged
+) -> None:
+    """Everything there is to look at."""
+    from physgen.design_tasks.nbody_files import write_csv, write_designs
+    from physgen.files import write_json
+
+    write_json(folder / "config.json", verdict.options)
+    write_designs(folder / "designs.h5", motion, judged, verdict)
+    write_csv(folder / "designs.csv", judged)
+    nbody_view.draw_trajectories(folder / "trajectories.png", motion, judged)
+    nbody_view.draw_distribution(folder / "objective.png", verdict, judged.objective)
+    nbody_view.animate(folder / "design.gif", motion, judged)
+    best = judged.objective.argsort()[:4].tolist()
+    motions = {"generated": motion, "simulated": judged.simulated}
+    nbody_view.write_vtk(folder, motions, best)
+    found = verdict.figures["objective"]
+    summary = (
+        f"{verdict.designs} designs of {options.bodies} discs over {options.frames} instants, "
+        f"drawn from a prior of two discs over 24. The true solver puts them at {found} from "
+        "the centre."
+    )
+    command = (
+        f"physgen design nbody --bodies {options.bodies} --frames {options.frames} "
+        f"--designs {options.designs} --seed {options.seed} --variant {options.variant} "
+        f"--method {options.method} --polish {options.polish}"
+    )
+    pictures = [
+        Picture(folder / "design.gif", "Generated discs (outlines) over simulated ones (filled)."),
+        Picture(folder / "trajectories.png", "Designs from the best to the worst."),
+        Picture(folder / "objective.png", "All designs, beside the bound and the baselines."),
+    ]
+    write_report(folder / "report.html", verdict, summary, command, pictures)
+    verdict.save(folder / "verdict.json")

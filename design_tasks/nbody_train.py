@@ -1,0 +1,105 @@
+"""``physgen train nbody``: the prior of two discs over a short window."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from physgen import __version__
+from physgen.datasets.nbody import load_motion
+from physgen.design_tasks.nbody_prior import (
+    FRAMES,
+    Architecture,
+    WindowDraw,
+    save_prior,
+    scaled,
+    simulated,
+)
+from physgen.files import writable_folder, write_json
+from physgen.preconditioned import Denoising, Preconditioned
+from physgen.training import Report, Schedule, Trainer, draw_curve, processes
+
+LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Noise levels at which a trained prior is scored."""
+
+
+@dataclass(frozen=True)
+class NBodyTraining:
+    """Train the prior of two discs over 24 instants; a run in the folder is resumed."""
+
+    data: Path | None = None
+    """Folder of simulations by 'physgen generate nbody'; they are made anew if not given."""
+    schedule: Schedule = field(default_factory=Schedule)
+    """How long and how fast."""
+    network: Architecture = field(default_factory=Architecture)
+    """The network."""
+    noise: Denoising = field(default_factory=Denoising)
+    """Noise levels of the loss."""
+    runs: int = 20_000
+    """Simulations to make anew."""
+    instants: int = 200
+    """Instants of each, 1/15 s apart."""
+    out: Path = Path("runs/train-nbody")
+    """Folder for checkpoint, loss log, curve and weights."""
+
+
+def train_nbody(options: NBodyTraining, report: Callable[[int], Report]) -> Path:
+    """Train, and write ``nbody.safetensors`` with its scores beside it.
+
+    Arguments:
+        report: Given the number of steps, what to tell of each.
+    """
+    folder = writable_folder(options.out)
+    with processes() as device:
+        motion = (
+            simulated(options.runs, options.instants, options.schedule.seed)
+            if options.data is None
+            else load_motion(options.data)
+        )
+        motion = scaled(motion).to(device)
+        torch.manual_seed(options.schedule.seed)
+        model = options.network.build().to(device)
+        made_of: dict[str, object] = {
+            "data": "simulated" if options.data is None else str(options.data),
+            "runs": len(motion),
+            "instants": motion.shape[1],
+            "network": asdict(options.network),
+            "noise": asdict(options.noise),
+            "batch": options.schedule.batch,
+            "rates": [options.schedule.rate, options.schedule.other_rate],
+            "seed": options.schedule.seed,
+        }
+        draw = WindowDraw(motion, options.schedule.batch, options.noise)
+        trainer = Trainer(model, options.noise, draw, options.schedule, folder, made_of)
+        began = time.perf_counter()
+        average = trainer.run(report(options.schedule.steps))
+        seconds = time.perf_counter() - began
+        if trainer.rank == 0:
+            assert isinstance(average, Preconditioned)
+            facts = {
+                "command": "physgen train nbody",
+                "recipe": made_of,
+                "schedule": asdict(options.schedule),
+                "version": __version__,
+            }
+            scores = score(average.cpu(), options.noise)
+            save_prior(folder / "nbody.safetensors", average, options.network, facts)
+            write_json(folder / "nbody.json", {**facts, "scores": scores, "seconds": seconds})
+            draw_curve(folder / "loss.png", trainer.losses)
+    return folder / "nbody.safetensors"
+
+
+@torch.no_grad()
+def score(model: Preconditioned, noise: Denoising, seed: int = 10**9) -> dict[str, float]:
+    """The loss on simulations with other seeds, at several noise levels."""
+    held_out = scaled(simulated(1000, FRAMES + 30, seed))[:, 30:]
+    generator = torch.Generator().manual_seed(seed)
+    eps = torch.randn(held_out.shape, generator=generator)
+    rows = {}
+    for level in LEVELS:
+        losses: Tensor = noise(model, held_out, torch.full((len(held_out),), level), eps)
+        rows[f"loss at noise {level}"] = round(losses.mean().item(), 5)
+    return rows

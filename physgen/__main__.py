@@ -1,0 +1,5 @@
+"""``python -m physgen``."""
+
+from physgen.cli import script
+
+script()

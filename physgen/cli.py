@@ -1,0 +1,228 @@
+"""The command line: the one file of the core that knows the other folders.
+
+What is known of a command stands in one frozen dataclass, from which its options and help are
+made; it is imported only when the command is called.
+"""
+
+import difflib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+# Threads that spin while they wait make small tensors many times slower on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Options = TypeVar("Options")
+Arguments = Sequence[str]
+
+
+@dataclass(frozen=True)
+class Command:
+    """Something to be done, and what is said of it in the overview."""
+
+    words: tuple[str, ...]
+    about: str
+    run: Callable[[Arguments], None]
+
+    @property
+    def name(self) -> str:
+        return " ".join(self.words)
+
+
+def parse(kind: type[Options], command: str, arguments: Arguments) -> Options:
+    import tyro
+
+    return tyro.cli(kind, prog=f"physgen {command}", args=list(arguments))
+
+
+def console(machine: bool = False) -> "Console":
+    """Where people are told things: standard error when standard output is for a machine."""
+    from rich.console import Console
+
+    return Console(stderr=machine)
+
+
+def tasks(arguments: Arguments) -> None:
+    for command in COMMANDS:
+        if command.words[0] == "design":
+            print(f"{command.words[1]:<10}{command.about}")
+
+
+def design_nbody(arguments: Arguments) -> None:
+    from physgen.design_tasks.nbody_run import NBodyOptions, design_nbody
+    from physgen.verdict import table
+
+    machine = "--json" in arguments
+    rest = [word for word in arguments if word != "--json"]
+    options = parse(NBodyOptions, "design nbody", rest)
+    out = console(machine)
+    verdict = design_nbody(options, lambda line: out.print(f"[dim]{line} …[/]"))
+    if machine:
+        print(json.dumps(asdict(verdict), allow_nan=False))
+        return
+    out.print(table(verdict))
+    for line in verdict.warnings:
+        out.print(f"[yellow]Note:[/] {line}")
+    out.print(f"Look at {options.out / 'report.html'}")
+
+
+def generate_nbody(arguments: Arguments) -> None:
+    from physgen.datasets.nbody import NBodyData, generate
+    from physgen.files import writable_folder
+
+    data = parse(NBodyData, "generate nbody", arguments)
+    writable_folder(data.out)
+    with progress("simulations", data.simulations) as tell:
+        files = generate(data, lambda done: tell(done, ""))
+    print(f"{data.simulations} simulations in {len(files)} files in {data.out}")
+
+
+def train_nbody(arguments: Arguments) -> None:
+    import torch
+
+    from physgen.design_tasks.nbody_train import NBodyTraining, train_nbody
+    from physgen.training import Report
+
+    options = parse(NBodyTraining, "train nbody", arguments)
+    first = os.environ.get("RANK", "0") == "0"
+    if "RANK" in os.environ:
+        torch.set_num_threads(1)
+    with ExitStack() as stack:
+
+        def report(steps: int) -> Report:
+            if not first:
+                return lambda step, loss: None
+            tell = stack.enter_context(progress("steps", steps))
+            return lambda step, loss: tell(step, f"loss {loss:.4f}")
+
+        weights = train_nbody(options, report)
+    if first:
+        print(f"weights in {weights}, scores and loss curve beside them")
+
+
+def inspect(arguments: Arguments) -> None:
+    from physgen.design_tasks.inspection import InspectOptions, describe
+
+    options = parse(InspectOptions, "inspect", arguments)
+    facts = describe(options.path)
+    if options.json:
+        print(json.dumps(facts, default=str))
+        return
+    from rich.table import Table
+
+    grid = Table(title=str(options.path), show_header=False)
+    for name, value in facts.items():
+        grid.add_row(name, str(value))
+    console().print(grid)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """A bar with rate and time left on standard error, and the function that moves it."""
+    from rich import progress as bars
+
+    columns = (
+        bars.TextColumn(what),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("{task.fields[rate]}"),
+        bars.TimeElapsedColumn(),
+        bars.TextColumn("left"),
+        bars.TimeRemainingColumn(),
+        bars.TextColumn("{task.fields[note]}"),
+    )
+    with bars.Progress(*columns, console=console(machine=True)) as bar:
+        task = bar.add_task(what, total=total, note="", rate="")
+
+        def tell(done: int, note: str) -> None:
+            speed = bar.tasks[0].speed
+            rate = f"{speed:.1f}/s" if speed else ""
+            bar.update(task, completed=done, note=note, rate=rate)
+
+        yield tell
+
+
+COMMANDS = (
+    Command(("tasks",), "What can be designed, one line each.", tasks),
+    Command(("design", "nbody"), "Discs in a box that end close to its centre.", design_nbody),
+    Command(("generate", "nbody"), "Simulations of discs, with their recipe.", generate_nbody),
+    Command(("train", "nbody"), "The prior of two discs over a short window.", train_nbody),
+    Command(("inspect",), "What is in a data, weights or verdict file, or a folder.", inspect),
+)
+
+OVERVIEW = "physgen: inverse design of physical systems; everything with an opinion is an energy."
+
+
+def overview() -> str:
+    width = max(len(command.name) for command in COMMANDS)
+    lines = [f"  physgen {command.name:<{width}}  {command.about}" for command in COMMANDS]
+    rest = "Each of them tells its options with --help."
+    return "\n".join((OVERVIEW, "", *lines, "", rest))
+
+
+def find(arguments: Arguments) -> tuple[Command, Arguments]:
+    """The command that the first words name, and the words behind it.
+
+    Raises:
+        ValueError: there is none; the nearest is suggested.
+    """
+    words = [word for word in arguments if not word.startswith("-")]
+    for command in COMMANDS:
+        length = len(command.words)
+        if tuple(arguments[:length]) == command.words:
+            return command, arguments[length:]
+    first = sorted({command.words[0] for command in COMMANDS})
+    if arguments[0] in first:
+        names = [c.words[1] for c in COMMANDS if c.words[0] == arguments[0]]
+        said, kind = (words[1] if len(words) > 1 else ""), f"physgen {arguments[0]}"
+    else:
+        said, names, kind = arguments[0], first, "physgen"
+    near = difflib.get_close_matches(said, names, 1)
+    hint = f"did you mean '{kind} {near[0]}'?" if near else f"there is: {', '.join(names)}"
+    raise ValueError(f"'{kind}' knows no '{said}': {hint}" if said else f"{kind} what? {hint}")
+
+
+def main(arguments: Arguments | None = None) -> int:
+    """Run a command; 0 is done, 2 bad input, 1 a failure, 130 an interruption."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    if arguments[0] == "--version":
+        from physgen import __version__
+
+        print(__version__)
+        return 0
+    try:
+        command, rest = find(arguments)
+        command.run(rest)
+    except ValueError as error:
+        return _tell(error, 2)
+    except (FloatingPointError, OSError, RuntimeError) as error:
+        return _tell(error, 1)
+    except KeyboardInterrupt:
+        print("interrupted; the same command takes up what can be resumed", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _tell(error: Exception, code: int) -> int:
+    """One line on standard error."""
+    print(f"physgen: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+def script() -> None:
+    """The entry point of the installed command."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    script()

@@ -1,0 +1,188 @@
+"""Verdicts: what a run found, with its bound, its baselines and what everything cost.
+
+A verdict is one JSON file of the same form for all tasks. Every figure is a mean over all
+designs, the failed ones included, with an interval.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from rich.table import Table
+from scipy import stats
+from torch import Tensor
+
+from physgen.files import write_json
+
+FORMAT = "physgen verdict 1"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One quantity over all designs; lower is better."""
+
+    mean: float
+    ci95: tuple[float, float]
+    """Where the mean of many more designs lies, by Student's t."""
+    median: float
+    best: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4f} ± {(self.ci95[1] - self.ci95[0]) / 2:.4f}"
+
+
+def figure(values: Tensor, unit: str) -> Figure:
+    """The figure of one number a design.
+
+    Raises:
+        ValueError: there is no design.
+        FloatingPointError: a value is not finite.
+    """
+    if not values.numel():
+        raise ValueError("a figure needs at least one design")
+    if not values.isfinite().all():
+        bad = int((~values.isfinite()).sum())
+        raise FloatingPointError(f"{bad} of {values.numel()} values are not finite")
+    values = values.double()
+    count, mean = values.numel(), values.mean().item()
+    half = 0.0
+    if count > 1:
+        error = values.std().item() / math.sqrt(count)
+        half = float(stats.t.ppf(0.975, count - 1)) * error
+    return Figure(
+        mean=mean,
+        ci95=(mean - half, mean + half),
+        median=values.median().item(),
+        best=values.min().item(),
+        unit=unit,
+    )
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Another way to the same end."""
+
+    figures: Mapping[str, Figure]
+    solver_calls: int
+    """Simulations for each design."""
+    seconds: float
+    designs: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Everything a run found."""
+
+    task: str
+    method: str
+    options: Mapping[str, object]
+    seed: int
+    versions: Mapping[str, str]
+    designs: int
+    invalid_fraction: float
+    figures: Mapping[str, Figure]
+    bound: float | None
+    baselines: Mapping[str, Baseline]
+    network_evaluations: float
+    """For each design and part of it, back-propagation through a network not counted extra."""
+    solver_calls: int
+    """Simulations for each design before it was judged."""
+    seconds: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
+    files: tuple[str, ...] = field(default=())
+
+    def save(self, path: Path) -> None:
+        write_json(path, {"format": FORMAT, **asdict(self)})
+
+
+def load_verdict(path: Path) -> Verdict:
+    """The verdict in a file.
+
+    Raises:
+        ValueError: the file is missing, truncated, or no verdict.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON file, or is truncated: {error}") from error
+    if not isinstance(raw, dict) or raw.pop("format", None) != FORMAT:
+        raise ValueError(f"{path} is not a verdict of physgen: 'format' is not '{FORMAT}'")
+    try:
+        raw["figures"] = _figures(raw["figures"])
+        raw["baselines"] = {
+            name: Baseline(**{**row, "figures": _figures(row["figures"])})
+            for name, row in raw["baselines"].items()
+        }
+        raw["warnings"], raw["files"] = tuple(raw["warnings"]), tuple(raw["files"])
+        return Verdict(**raw)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a whole verdict: {error}") from error
+
+
+def _figures(raw: Mapping[str, Mapping[str, object]]) -> dict[str, Figure]:
+    return {
+        name: Figure(**{**row, "ci95": tuple(row["ci95"])})  # type: ignore[arg-type]
+        for name, row in raw.items()
+    }
+
+
+def table(verdict: Verdict, main: str = "objective") -> Table:
+    """The design beside its bound and its baselines."""
+    grid = Table(title=f"{verdict.task}: {main} by the true solver, lower is better")
+    for name in ("method", "mean ± 95 %", "median", "best"):
+        grid.add_column(name, justify="left" if name == "method" else "right")
+    for name in ("designs", "solver calls", "seconds"):
+        grid.add_column(name, justify="right")
+    if verdict.bound is not None:
+        grid.add_row("no design can be below", f"{verdict.bound:.4f}", "", "", "", "", "")
+    for name, row in verdict.baselines.items():
+        found = row.figures[main]
+        grid.add_row(
+            name,
+            str(found),
+            f"{found.median:.4f}",
+            f"{found.best:.4f}",
+            str(row.designs),
+            str(row.solver_calls),
+            f"{row.seconds:.1f}",
+        )
+    found = verdict.figures[main]
+    grid.add_row(
+        f"[bold]{verdict.method}",
+        f"[bold]{found}",
+        f"{found.median:.4f}",
+        f"{found.best:.4f}",
+        str(verdict.designs),
+        str(verdict.solver_calls),
+        f"{verdict.seconds['sampling']:.1f}",
+    )
+    others = ", ".join(
+        f"{name} {value}" for name, value in verdict.figures.items() if name != main
+    )
+    grid.caption = (
+        f"{others}; invalid {100 * verdict.invalid_fraction:.1f} %; "
+        f"{verdict.network_evaluations:.0f} network evaluations a part"
+    )
+    return grid
+
+
+def versions() -> dict[str, str]:
+    """Of what a result depends on."""
+    import platform
+
+    import numpy
+
+    from physgen import __version__
+
+    return {
+        "physgen": __version__,
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+    }
