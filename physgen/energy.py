@@ -279,7 +279,7 @@ class Average(Score):
         return held
 
 
-def _gather(z: Tensor, s: Level, cover: Tensor) -> tuple[Tensor, Level]:
+def _gather(z: Tensor, s: Level, cover: Tensor) -> tuple[Tensor, float | Tensor]:
     """The parts of every sample as one batch, samples outermost, and their levels."""
     parts = z.flatten(1)[:, cover.to(z.device)].flatten(0, 1)
     return parts, s if isinstance(s, float) else s.repeat_interleave(len(cover))

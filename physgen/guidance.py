@@ -56,9 +56,10 @@ class Fixed(Weight):
 class Capped(Weight):
     r"""As fixed, but no step shall take off more than a share of what can be gained.
 
-    To first order a step lowers the cost by :math:`w s^2 |\nabla_z c|^2`. At high noise a weight
-    that is right for clean samples would overshoot many times over; there the weight is lowered
-    until the step removes ``share`` of the cost above ``bound``.
+    To first order, moving a sample by the whole pull lowers its cost by
+    :math:`w s^2 |\nabla_z c(D(z, s))|^2`. A weight that is right for clean samples overshoots
+    many times over where the sample is still far from cheap; there it is lowered until the pull
+    removes ``share`` of the cost above ``bound``.
     """
 
     weight: float
@@ -222,7 +223,7 @@ class Observed(Score):
             seen = self.operator(x + shift)
 
             def pull(v: Tensor) -> Tensor:
-                (slope,) = torch.autograd.grad((seen * v).sum(), x, retain_graph=True)
+                (slope,) = torch.autograd.grad(seen, x, v, retain_graph=True)
                 return square * slope
 
             def system(v: Tensor) -> Tensor:

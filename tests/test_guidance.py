@@ -1,0 +1,141 @@
+"""Guidance: exact where a closed form exists, alive, and blind to the batch."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from physgen.energy import Score
+from physgen.gaussian import gaussian
+from physgen.grid import log_snr
+from physgen.guidance import (
+    Capped,
+    DetachedGuidance,
+    Fixed,
+    Guidance,
+    Guided,
+    Normalised,
+    Observed,
+)
+from physgen.kernel import MALA
+from physgen.predictor import Ancestral, DPMpp2M
+from physgen.sampler import chains, sample, unit_noise
+from physgen.testbeds import some_gaussian, source
+
+LAW = some_gaussian(1)
+WEIGHTS = [Fixed(0.7), Capped(5.0, 0.5), Normalised(0.2)]
+
+
+def cost(x: Tensor) -> Tensor:
+    return (x - 1).square().sum(1) / 2
+
+
+def points(count: int = 8) -> Tensor:
+    return torch.randn(count, 3, dtype=torch.float64, generator=source(3))
+
+
+def test_an_energy_term_tilts_a_gaussian_by_a_quadratic_cost() -> None:
+    one = torch.eye(3, dtype=torch.float64)
+    tilted = LAW.observe(one, torch.ones(3, dtype=torch.float64), one / 2).normalised()
+    total = LAW + Guidance(LAW, cost, 2.0)
+    s = 0.01
+    start = LAW.sample(4000, source(5))
+    drawn = chains(total, MALA(0.5, spread=0.35), start, 150, 1, source(6), s=s).z[0]
+    torch.testing.assert_close(drawn.mean(0), tilted.mean[0], atol=0.04, rtol=0)
+    torch.testing.assert_close(drawn.T.cov(), tilted.covariance[0], atol=0.03, rtol=0)
+
+
+def test_guided_is_the_same_sum_for_one_evaluation() -> None:
+    z = points()
+    total = LAW + Guidance(LAW, cost, 0.7)
+    torch.testing.assert_close(Guided(LAW, cost, Fixed(0.7)).shift(z, 0.5), total.shift(z, 0.5))
+
+
+def test_guidance_passes_through_the_denoiser() -> None:
+    """The pull is the posterior covariance times the cost's gradient; detached, it is not."""
+    z, s = points(), 0.5
+    clean = LAW.denoise(z, s)
+    pull = torch.einsum("bij,bj->bi", LAW.posterior_covariance(z, s), clean - 1)
+    expected = clean - 0.7 * pull
+    torch.testing.assert_close(Guided(LAW, cost, Fixed(0.7)).denoise(z, s), expected)
+    detached = DetachedGuidance(LAW, cost, Fixed(0.7)).denoise(z, s)
+    assert (detached - expected).abs().max() > 0.02
+
+
+def test_detached_guidance_is_exact_where_entries_do_not_depend_on_each_other() -> None:
+    law = gaussian(torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
+    z = points()
+    exact = Guided(law, cost, Fixed(0.7)).shift(z, 0.5)
+    torch.testing.assert_close(DetachedGuidance(law, cost, Fixed(0.7)).shift(z, 0.5), exact)
+
+
+@pytest.mark.parametrize("weight", WEIGHTS, ids=lambda w: type(w).__name__)
+@pytest.mark.parametrize("kind", [Guided, DetachedGuidance])
+def test_a_sample_does_not_see_its_batch(kind: type[Guided], weight: Fixed) -> None:
+    z = points()
+    term = kind(LAW, cost, weight)
+    together = term.shift(z, 0.8)
+    alone = torch.cat([term.shift(z[k : k + 1], 0.8) for k in range(len(z))])
+    torch.testing.assert_close(together, alone, atol=1e-12, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", [Guided, DetachedGuidance])
+def test_a_weight_of_nothing_and_of_something_differ(kind: type[Guided]) -> None:
+    z = points()
+    torch.testing.assert_close(kind(LAW, cost, Fixed(0.0)).shift(z, 0.8), LAW.shift(z, 0.8))
+    assert (kind(LAW, cost, Fixed(0.7)).shift(z, 0.8) - LAW.shift(z, 0.8)).abs().min() > 1e-4
+
+
+def test_a_capped_weight_never_overshoots_and_is_fixed_when_small() -> None:
+    z, s = 10 * points(), 3.0
+    base = LAW.shift(z, s)
+    before = cost(z + base)
+    after = cost(LAW.denoise(z + Guided(LAW, cost, Capped(1e6, 0.5)).shift(z, s) - base, s))
+    wild = cost(LAW.denoise(z + Guided(LAW, cost, Fixed(1e6)).shift(z, s) - base, s))
+    assert (after < before).all() and (after > 0.5 * before).all() and (wild > before).all()
+    gentle = Guided(LAW, cost, Capped(0.1, 0.5)).shift(z, 0.01)
+    torch.testing.assert_close(gentle, Guided(LAW, cost, Fixed(0.1)).shift(z, 0.01))
+
+
+def test_a_normalised_pull_is_a_share_of_the_noise() -> None:
+    z = points()
+    for s in (0.1, 3.0):
+        pull = Guided(LAW, lambda x: 1e3 * cost(x), Normalised(0.2)).shift(z, s) - LAW.shift(z, s)
+        expected = torch.full((len(z),), 0.2 * s * 3**0.5, dtype=torch.float64)
+        torch.testing.assert_close(pull.norm(dim=1), expected)
+
+
+def test_below_its_level_guidance_rests() -> None:
+    z = points()
+    term = Guided(LAW, cost, Fixed(5.0), until=0.5)
+    torch.testing.assert_close(term.shift(z, 0.4), LAW.shift(z, 0.4))
+    assert (term.shift(z, 0.6) - LAW.shift(z, 0.6)).abs().max() > 0.01
+
+
+def test_observing_is_exact_for_a_gaussian_at_every_level() -> None:
+    operator = torch.tensor([[1.0, 0.5, 0.0], [0.0, 1.0, -1.0]], dtype=torch.float64)
+    seen = torch.tensor([0.3, -0.8], dtype=torch.float64)
+    noise = 0.2
+    posterior = LAW.observe(operator, seen, noise**2 * torch.eye(2, dtype=torch.float64))
+    z = points()
+    observed = Observed(LAW, lambda x: x @ operator.mT, seen.expand(8, 2), noise, iterations=2)
+    for s in (0.05, 1.0, 10.0):
+        torch.testing.assert_close(
+            observed.shift(z, s), posterior.shift(z, s), atol=1e-9, rtol=1e-9
+        )
+    x = sample(
+        Observed(LAW, lambda x: x @ operator.mT, seen.expand(4000, 2), noise, 2),
+        unit_noise(4000, (3,), source(8), torch.float64),
+        log_snr(40, 0.01, 30.0),
+        DPMpp2M(),
+        source(9),
+    )
+    torch.testing.assert_close(x.mean(0), posterior.mean[0], atol=0.03, rtol=0)
+    torch.testing.assert_close(x.T.cov(), posterior.covariance[0], atol=0.03, rtol=0)
+
+
+def test_no_pull_of_the_last_level_is_left_in_what_is_returned() -> None:
+    """At low noise the covariance, and with it the pull, goes to zero."""
+    term: Score = Guided(LAW, cost, Fixed(0.7))
+    start = unit_noise(50, (3,), source(1), torch.float64)
+    x = sample(term, start, log_snr(20, 1e-3, 10.0), Ancestral(), source(2))
+    torch.testing.assert_close(term.denoise(x, 1e-3), x, atol=1e-5, rtol=0)
