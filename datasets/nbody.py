@@ -18,7 +18,7 @@ from torch import Tensor
 from physgen import __version__
 from physgen.datasets import store
 from physgen.files import write_json
-from physgen.solvers.discs import NO_BOUNDARY, Discs
+from physgen.solvers.discs import Discs, no_boundary
 from physgen.solvers.solver import rollout
 
 Vectors = Float[Tensor, "batch body 2"]
@@ -82,7 +82,7 @@ def simulate(
     start = torch.from_numpy(starts)
     state = solver.initial(start[..., :2], start[..., 2:])
     with torch.no_grad():
-        states = rollout(solver, state, NO_BOUNDARY.to(state), steps, stride)
+        states = rollout(solver, state, no_boundary(state), steps, stride)
     return states[:, :, :4].transpose(2, 3)
 
 

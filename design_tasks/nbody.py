@@ -31,7 +31,7 @@ from torch import Tensor
 from physgen.design_tasks.task import Task
 from physgen.search import Found, evolve
 from physgen.shapes import PerSample
-from physgen.solvers.discs import NO_BOUNDARY, Discs
+from physgen.solvers.discs import Discs, no_boundary
 from physgen.solvers.solver import rollout
 
 Design = Float[Tensor, "batch body 4"]
@@ -65,8 +65,13 @@ def tidy(design: Design, sweeps: int = 100) -> Design:
     position, velocity = design.split(2, dim=-1)
     bodies = position.shape[1]
     apart_from_itself = torch.eye(bodies, device=design.device, dtype=design.dtype)
+    rank = torch.arange(bodies, device=design.device, dtype=design.dtype)
+    sideways = 1e-3 * torch.stack([rank.cos(), rank.sin()], dim=-1)
+    position = position.clamp(CONTACT, 1 - CONTACT)
     for _ in range(sweeps):
         apart = position[:, :, None] - position[:, None]
+        together = apart.square().sum(-1, keepdim=True) < 1e-8
+        apart = torch.where(together, sideways[:, None] - sideways, apart)
         distance = apart.square().sum(-1).clamp(min=1e-12).sqrt() + apart_from_itself
         overlap = (2 * RADIUS - distance).clamp(min=0)
         if not (overlap > 0).any():
@@ -212,7 +217,7 @@ class NBody(Task):
         solver = Discs(box=BOX, dt=self.solver.dt / finer)
         state = solver.initial(BOX * design[..., :2], BOX * design[..., 2:])
         steps = STRIDE * (self.frames - 1) * finer
-        states = rollout(solver, state, NO_BOUNDARY.to(design), steps, every * finer)
+        states = rollout(solver, state, no_boundary(state), steps, every * finer)
         return states[:, :, :4].transpose(2, 3) / BOX
 
     def distance(self, motion: Motion) -> PerSample:

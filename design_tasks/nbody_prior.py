@@ -16,7 +16,7 @@ from physgen.checkpoint import load_tensors, save_tensors
 from physgen.denoiser import Learned
 from physgen.network import TrajectoryTransformer
 from physgen.preconditioned import Denoising, Preconditioned
-from physgen.solvers.discs import NO_BOUNDARY, Discs
+from physgen.solvers.discs import Discs, no_boundary
 from physgen.solvers.solver import rollout
 from physgen.training import Batch
 
@@ -141,7 +141,7 @@ def simulated(runs: int, instants: int, seed: int) -> Motion:
         velocity = 200 * torch.rand(count, 2, 2, generator=generator) - 100
         state = solver.initial(place, velocity)
         with torch.no_grad():
-            states = rollout(solver, state, NO_BOUNDARY, 4 * (instants - 1), 4)
+            states = rollout(solver, state, no_boundary(state), 4 * (instants - 1), 4)
         parts.append(states[:, :, :4].transpose(2, 3) / solver.box)
     return torch.cat(parts)
 

@@ -22,8 +22,10 @@ from physgen.solvers.solver import Solver
 
 Vectors = Float[Tensor, "batch body 2"]
 
-NO_BOUNDARY = torch.zeros(1, 0, 1)
-"""The box belongs to the solver: discs have no further boundary."""
+
+def no_boundary(state: State) -> Boundary:
+    """The box belongs to the solver: discs have no further boundary."""
+    return state[:, :0]
 
 
 class Discs(Solver):
@@ -49,7 +51,10 @@ class Discs(Solver):
     behind a wall, a disc that starts further ahead is further *back*. The position after a
     contact therefore carries the missing term of the saltation matrix,
     :math:`(v^+ - v^-)\, \mathrm{d}\tau`, with :math:`\tau` the time since the true contact,
-    whose value is zero and whose gradient is not.
+    whose value is zero and whose gradient is not. The pseudo-velocities carry none.
+
+    Energy is conserved to rounding where contacts are apart. Where three discs, or two and a
+    wall, touch within one step, the sweeps leave a small error, as they do in Chipmunk2D.
 
     Arguments:
         box: The side of the square box, in px.
@@ -101,7 +106,7 @@ class Discs(Solver):
             raise ValueError("positions and velocities of discs must be finite, got NaN or inf")
         return state
 
-    def step(self, state: State, boundary: Boundary = NO_BOUNDARY) -> State:
+    def step(self, state: State, boundary: Boundary) -> State:
         position, velocity, push = state.transpose(1, 2).split(2, dim=-1)
         position = position + self.dt * (velocity + push)
         push = torch.zeros_like(push)
@@ -119,7 +124,7 @@ class Discs(Solver):
                 kick = solved[0] - velocity[rows]
                 late = self._lateness(velocity[rows], *contacts)
                 position = position.index_add(0, rows, kick * (late - late.detach()))
-        return torch.cat([position, moved[0], moved[1]], dim=-1).transpose(1, 2)
+        return torch.cat([position, moved[0], moved[1].detach()], dim=-1).transpose(1, 2)
 
     def _lateness(
         self,

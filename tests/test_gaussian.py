@@ -30,7 +30,7 @@ def test_the_mass_of_a_product_is_its_integral() -> None:
 def test_noise_and_denoising_are_bayes_rule() -> None:
     law, s = ring(), 0.4
     z = torch.tensor([[0.3, 0.2]])
-    x, cell = grid()
+    x, _ = grid()
     weight = (-law.energy(x.float(), 0.0)).double().exp()
     weight = weight * (-(x - z).square().sum(1) / (2 * s**2)).exp()
     weight = weight / weight.sum()
