@@ -228,7 +228,7 @@ def _written(data: NBodyData, missing: list[range]) -> Iterator[range]:
 
 def _check_recipe(path: Path, data: NBodyData) -> None:
     with store.opened(path) as file:
-        found = json.loads(file.attrs["recipe"])
+        found = store.recipe(file)
     if found != data.recipe:
         differing = [k for k in data.recipe if found.get(k) != data.recipe[k]]
         raise ValueError(

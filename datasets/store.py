@@ -97,8 +97,7 @@ def _write_root(file: h5py.File, data: Trajectories) -> None:
     samples = np.arange(len(data.seed))
     axes = {"sample": samples, "time": data.time, **data.space, COMPONENT: np.arange(2)}
     for name, values in axes.items():
-        file[name] = values
-        file[name].make_scale(name)
+        file.create_dataset(name, data=values).make_scale(name)
     file["time"].attrs["units"] = "s"
     dimensions = file.create_group("dimensions")
     dimensions.attrs["spatial_dims"] = list(data.space)
@@ -141,12 +140,12 @@ def _write_facts(file: h5py.File, data: Trajectories) -> None:
         mask = group.create_dataset("mask", data=np.zeros([len(axis) for _, axis in space], bool))
         for axis, (scale, _) in enumerate(space):
             mask.dims[axis].attach_scale(file[scale])
-    file["seed"] = data.seed
-    file["seed"].dims[0].attach_scale(file["sample"])
+    seed = file.create_dataset("seed", data=data.seed)
+    seed.dims[0].attach_scale(file["sample"])
     quality = file.create_group("quality")
     for name, values in data.quality.items():
-        quality[name] = values
-        quality[name].dims[0].attach_scale(file["sample"])
+        figure = quality.create_dataset(name, data=values)
+        figure.dims[0].attach_scale(file["sample"])
 
 
 def read(path: Path, samples: slice = slice(None)) -> Trajectories:
@@ -156,31 +155,31 @@ def read(path: Path, samples: slice = slice(None)) -> Trajectories:
         ValueError: the file is missing, truncated, or lacks something, which is named.
     """
     with opened(path) as file:
-        group_of = {name: group for group in GROUPS for name in _names(file[group], "field_names")}
-        fields = {
-            name: Field(
-                values=file[group][name][samples],
-                units=str(file[group][name].attrs["units"]),
-                order=GROUPS.index(group),
-            )
-            for name, group in group_of.items()
-        }
-        space = _names(file["dimensions"], "spatial_dims")
+        fields = {}
+        for order, group in enumerate(GROUPS):
+            for name in _names(_group(file, group), "field_names"):
+                stored = _dataset(file, f"{group}/{name}")
+                fields[name] = Field(stored[samples], str(stored.attrs["units"]), order)
+        space = _names(_group(file, "dimensions"), "spatial_dims")
         return Trajectories(
             name=str(file.attrs["dataset_name"]),
-            time=file["time"][:],
-            space={name: file[name][:] for name in space},
+            time=_dataset(file, "time")[:],
+            space={name: _dataset(file, name)[:] for name in space},
             fields=fields,
             parameters={
-                name: float(file.attrs[name]) for name in _names(file, "simulation_parameters")
+                name: float(np.asarray(file.attrs[name]))
+                for name in _names(file, "simulation_parameters")
             },
             boundaries={
-                name: str(group.attrs["bc_type"])
-                for name, group in file["boundary_conditions"].items()
+                name: str(_group(file, f"boundary_conditions/{name}").attrs["bc_type"])
+                for name in _group(file, "boundary_conditions")
             },
-            recipe=json.loads(file.attrs["recipe"]),
-            seed=file["seed"][samples],
-            quality={name: values[samples] for name, values in file["quality"].items()},
+            recipe=recipe(file),
+            seed=_dataset(file, "seed")[samples],
+            quality={
+                name: _dataset(file, f"quality/{name}")[samples]
+                for name in _group(file, "quality")
+            },
         )
 
 
@@ -209,5 +208,32 @@ def opened(path: Path) -> h5py.File:
     return file
 
 
+def recipe(file: h5py.File) -> dict[str, object]:
+    """How the trajectories of an open file were made."""
+    found = json.loads(str(file.attrs["recipe"]))
+    assert isinstance(found, dict)
+    return found
+
+
+def seeds(file: h5py.File) -> NDArray[np.int64]:
+    """The seed of every sample of an open file."""
+    found: NDArray[np.int64] = _dataset(file, "seed")[:]
+    return found
+
+
+def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    found = file.get(name)
+    if isinstance(found, h5py.Dataset):
+        return found
+    raise ValueError(f"{file.filename} is incomplete: data set {name} missing")
+
+
+def _group(file: h5py.File, name: str) -> h5py.Group:
+    found = file.get(name)
+    if isinstance(found, h5py.Group):
+        return found
+    raise ValueError(f"{file.filename} is incomplete: group {name} missing")
+
+
 def _names(place: h5py.Group, attribute: str) -> Sequence[str]:
-    return [str(name) for name in place.attrs[attribute]]
+    return [str(name) for name in np.asarray(place.attrs[attribute])]

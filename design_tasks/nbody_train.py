@@ -79,7 +79,7 @@ def train_nbody(options: NBodyTraining, report: Callable[[int], Report]) -> Path
         seconds = time.perf_counter() - began
         if trainer.rank == 0:
             assert isinstance(average, Preconditioned)
-            facts = {
+            facts: dict[str, object] = {
                 "command": "physgen train nbody",
                 "recipe": made_of,
                 "schedule": asdict(options.schedule),

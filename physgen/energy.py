@@ -51,7 +51,7 @@ def positions(*shape: int) -> Tensor:
 
 def wide(level: Level, z: Tensor) -> float | Tensor:
     """A level that multiplies samples: itself, or one number a sample with axes added."""
-    return level if isinstance(level, float) else level.view(-1, *[1] * (z.ndim - 1))
+    return level.view(-1, *[1] * (z.ndim - 1)) if isinstance(level, Tensor) else level
 
 
 class Precision(NamedTuple):
@@ -282,7 +282,7 @@ class Average(Score):
 def _gather(z: Tensor, s: Level, cover: Tensor) -> tuple[Tensor, float | Tensor]:
     """The parts of every sample as one batch, samples outermost, and their levels."""
     parts = z.flatten(1)[:, cover.to(z.device)].flatten(0, 1)
-    return parts, s if isinstance(s, float) else s.repeat_interleave(len(cover))
+    return parts, s.repeat_interleave(len(cover)) if isinstance(s, Tensor) else s
 
 
 def _scatter(parts: Tensor, cover: Tensor, like: Tensor) -> Tensor:

@@ -85,7 +85,8 @@ class Normalised(Weight):
     def of(self, cost: PerSample, slope: Sample, s: Level) -> PerSample:
         flat = slope.flatten(1)
         size: Tensor = s * flat.norm(dim=1)
-        return self.strength * flat.shape[1] ** 0.5 / size.clamp(min=1e-20)
+        weight: PerSample = self.strength * flat.shape[1] ** 0.5 / size.clamp(min=1e-20)
+        return weight
 
 
 class Guidance(Energy):

@@ -218,9 +218,9 @@ class Trainer:
             optimiser.step()
         memory = min(self.schedule.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.average.parameters()), list(self.model.parameters()), 1 - memory
-            )
+            pairs = zip(self.average.parameters(), self.model.parameters(), strict=True)
+            for average, value in pairs:
+                average.lerp_(value, 1 - memory)
         return self._agree(loss.detach())
 
     def _agree(self, loss: Tensor) -> float:

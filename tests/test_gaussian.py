@@ -49,7 +49,7 @@ def test_noise_and_denoising_are_bayes_rule() -> None:
 def test_the_jacobian_of_the_denoiser_is_the_posterior_covariance() -> None:
     law, s = ring(), 0.4
     z = torch.tensor([[0.3, 0.2]])
-    jacobian = torch.autograd.functional.jacobian(lambda v: law.denoise(v, s), z)[0, :, 0]
+    jacobian = torch.func.jacrev(lambda v: law.denoise(v, s))(z)[0, :, 0]
     torch.testing.assert_close(
         s**2 * jacobian, law.posterior_covariance(z, s)[0], atol=1e-5, rtol=1e-4
     )

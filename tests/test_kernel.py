@@ -88,7 +88,7 @@ def test_unadjusted_hmc_has_its_known_bias(size: float) -> None:
 def test_the_mean_of_the_acceptance_ratio_is_one_in_equilibrium() -> None:
     kernel, term = HMC(0.9, leapfrogs=3), Normal()
     chain = kernel.init(term, torch.randn(COUNT, 3, generator=source(1)), 1.0)
-    ratios = []
+    ratios: list[torch.Tensor] = []
     for _ in range(10):
         chain, info = kernel.step(chain, term, 1.0, source(len(ratios)))
         ratios.append(info.log_ratio.exp())
