@@ -17,16 +17,25 @@ References:
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from physgen.denoiser import Counted
-from physgen.design_tasks.nbody import NBody
-from physgen.design_tasks.nbody_design import Drawn, MeanOfPairs, pair_cover, windows
+from physgen.design_tasks.nbody import Motion, NBody
+from physgen.design_tasks.nbody_design import (
+    SILENT,
+    Drawn,
+    MeanOfPairs,
+    as_designed,
+    parts,
+    portions,
+)
 from physgen.design_tasks.nbody_prior import SPREAD, unscaled
 from physgen.energy import Score
+from physgen.progress import Progress
 from physgen.sampler import unit_noise
 
 
@@ -58,15 +67,36 @@ def draw_cindm(
     task: NBody,
     designs: int,
     generator: torch.Generator,
+    progress: Progress = SILENT,
     recipe: CinDM = CinDM(),
 ) -> Drawn:
     """Designs by the published procedure."""
     counted = Counted(prior)
     total = MeanOfPairs().of(counted, task.bodies, task.frames)
-    spread = torch.tensor(SPREAD)
+    drawn: list[Motion] = []
+    for own, count in portions(task, designs, generator):
+        start = unit_noise(count, (task.frames, task.bodies, 4), own)
+        before = sum(map(len, drawn))
+
+        def tell(share: float, before: int = before, count: int = count) -> None:
+            progress.share((before + share * count) / designs)
+
+        drawn.append(as_designed(task, _descend(total, start, recipe, own, tell)))
+    return Drawn(torch.cat(drawn), counted.rows / (designs * parts(task)))
+
+
+def _descend(
+    total: Score,
+    x: Motion,
+    recipe: CinDM,
+    generator: torch.Generator,
+    tell: Callable[[float], None],
+) -> Motion:
+    """From unit noise to a sample."""
+    spread = torch.tensor(SPREAD, device=x.device)
     bars = recipe.alphas()
-    x = unit_noise(designs, (task.frames, task.bodies, 4), generator)
     for t in reversed(range(recipe.steps)):
+        tell(1 - (t + 1) / recipe.steps)
         bar, before = bars[t], bars[t - 1] if t else 1.0
         step = bar / before
         keep = math.sqrt(step) * (1 - before) / (1 - bar)
@@ -77,20 +107,14 @@ def draw_cindm(
             clean = total.denoise(x / alpha, math.sqrt(1 - bar) / alpha)
             clean = clean.clamp(-recipe.limit, recipe.limit)
             mean = take * clean + keep * x - _gradient(x, recipe) / spread
-            noise = torch.randn(x.shape, generator=generator)
+            noise = torch.randn(x.shape, generator=generator, device=x.device)
             if again + 1 < recipe.repeats:
                 x = math.sqrt(step) * mean + math.sqrt(1 - step) * noise
             else:
                 x = mean + (deviation if t else 0.0) * noise
     if not x.isfinite().all():
         raise FloatingPointError("the published procedure left the finite numbers")
-    motion = unscaled(x)
-    first = task.variant.allowed(motion[:, 0])
-    parts = len(windows(task.frames)) * len(pair_cover(task.bodies))
-    return Drawn(
-        motion=torch.cat([first[:, None], motion[:, 1:]], dim=1),
-        evaluations=counted.rows / (designs * parts),
-    )
+    return x
 
 
 def _gradient(x: Tensor, recipe: CinDM) -> Tensor:

@@ -13,7 +13,7 @@ and the prescribed speed of moving starts.
 
 import abc
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -26,9 +26,13 @@ from physgen.energy import Average, Cover, Score, positions
 from physgen.grid import Grid, log_snr
 from physgen.guidance import Capped, Guided
 from physgen.predictor import Ancestral
+from physgen.progress import Progress, Silent
 from physgen.sampler import sample, unit_noise
 from physgen.shapes import PerSample
 
+ON_A_CPU, ON_A_GPU = 64, 8192
+"""Windows of pairs to evaluate at once."""
+SILENT = Silent()
 SHIFT = FRAMES - OVERLAP
 """Instants from one window to the next."""
 
@@ -173,9 +177,10 @@ def draw(
     task: NBody,
     designs: int,
     generator: torch.Generator,
-    composition: Composition,
-    prices: Prices,
-    descent: Descent,
+    composition: Composition = FactorGraph(),
+    prices: Prices = Prices(),
+    descent: Descent = Descent(),
+    progress: Progress = SILENT,
 ) -> Drawn:
     """Designs from the composed prior and the costs, without a call of the solver.
 
@@ -186,12 +191,36 @@ def draw(
     total = composition.of(counted, task.bodies, task.frames)
     cap = Capped(1.0, descent.share, prices.objective * (task.bound or 0.0))
     guided = Guided(total, price(task, prices), cap, until=descent.until)
-    start = unit_noise(designs, (task.frames, task.bodies, 4), generator)
-    x = sample(guided, start, descent.grid, Ancestral(), generator)
+    drawn = []
+    for own, count in portions(task, designs, generator):
+        start = unit_noise(count, (task.frames, task.bodies, 4), own)
+        x = sample(guided, start, descent.grid, Ancestral(), own)
+        drawn.append(as_designed(task, x))
+        progress.share(sum(map(len, drawn)) / designs)
+    return Drawn(torch.cat(drawn), counted.rows / (designs * parts(task)))
+
+
+def parts(task: NBody) -> int:
+    """Windows of pairs that make up a design."""
+    return len(windows(task.frames)) * len(pair_cover(task.bodies))
+
+
+def portions(
+    task: NBody, designs: int, generator: torch.Generator
+) -> Iterator[tuple[torch.Generator, int]]:
+    """Designs to draw at once, so that what a network layer makes of them stays in a cache.
+
+    Each portion has a generator of its own: the first designs of many are those of few.
+    """
+    size = max(1, (ON_A_GPU if generator.device.type == "cuda" else ON_A_CPU) // parts(task))
+    for first in range(0, designs, size):
+        own = torch.Generator(generator.device)
+        seed = torch.randint(2**62, (1,), generator=generator, device=generator.device)
+        own.manual_seed(int(seed))
+        yield own, min(size, designs - first)
+
+
+def as_designed(task: NBody, x: Motion) -> Motion:
+    """A sample in box units, its first instant made an allowed start."""
     motion = unscaled(x)
-    first = task.variant.allowed(motion[:, 0])
-    parts = len(windows(task.frames)) * len(pair_cover(task.bodies))
-    return Drawn(
-        motion=torch.cat([first[:, None], motion[:, 1:]], dim=1),
-        evaluations=counted.rows / (designs * parts),
-    )
+    return torch.cat([task.variant.allowed(motion[:, 0])[:, None], motion[:, 1:]], dim=1)

@@ -1,7 +1,6 @@
 """``physgen design nbody``: draw, polish, judge, compare, show."""
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from physgen.design_tasks import nbody_view
 from physgen.design_tasks.nbody import VARIANTS, Judged, Motion, NBody
 from physgen.design_tasks.nbody_cindm import draw_cindm
 from physgen.design_tasks.nbody_design import (
+    SILENT,
     Composition,
     Descent,
     Drawn,
@@ -23,7 +23,9 @@ from physgen.design_tasks.nbody_design import (
     windows,
 )
 from physgen.design_tasks.nbody_prior import WEIGHTS, load_prior
+from physgen.energy import Score
 from physgen.files import writable_folder
+from physgen.progress import Progress
 from physgen.report import Picture, write_report
 from physgen.search import best_of, polish
 from physgen.verdict import Baseline, Figure, Verdict, figure, versions
@@ -34,8 +36,6 @@ METHODS: dict[str, Composition] = {
     "sum": SumOfPairs(),
 }
 """Compositions of the prior; ``cindm`` is the published procedure."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,21 @@ class NBodyOptions:
         return NBody(self.bodies, self.frames, VARIANTS[self.variant])
 
 
-def generate(options: NBodyOptions, task: NBody) -> Drawn:
+def generate(options: NBodyOptions, task: NBody, prior: Score, progress: Progress) -> Drawn:
     """The designs of the chosen method, no solver asked."""
-    prior = load_prior(options.weights)
     generator = torch.Generator().manual_seed(options.seed)
     if options.method == "cindm":
-        return draw_cindm(prior, task, options.designs, generator)
+        return draw_cindm(prior, task, options.designs, generator, progress)
     composition = METHODS[options.method]
     return draw(
-        prior, task, options.designs, generator, composition, options.prices, options.descent
+        prior,
+        task,
+        options.designs,
+        generator,
+        composition,
+        options.prices,
+        options.descent,
+        progress,
     )
 
 
@@ -116,25 +122,28 @@ def _baseline(cost: Tensor, calls: int, seconds: float) -> Baseline:
     return Baseline({"objective": figure(cost, "boxes")}, calls, seconds, len(cost))
 
 
-def design_nbody(options: NBodyOptions, say: Say) -> Verdict:
+def design_nbody(options: NBodyOptions, progress: Progress = SILENT) -> Verdict:
     """Do all of it, and leave the results in the output folder."""
     task = options.task()
+    prior = load_prior(options.weights)
     folder = writable_folder(options.out)
     began = time.perf_counter()
-    say(f"drawing {options.designs} designs of {options.bodies} bodies by {options.method}")
-    drawn = generate(options, task)
+    progress.stage(
+        f"drawing {options.designs} designs of {options.bodies} bodies by {options.method}"
+    )
+    drawn = generate(options, task, prior, progress)
     sampled = time.perf_counter()
     motion = drawn.motion
     if options.polish:
-        say(f"polishing with {options.polish} simulations a design")
+        progress.stage(f"polishing with {options.polish} simulations a design")
         motion = _polished(task, motion, options.polish)
     judging = time.perf_counter()
-    say("judging by the true solver")
+    progress.stage("judging by the true solver")
     judged = task.judge(motion)
     done = time.perf_counter()
     baselines = {}
     if options.baselines:
-        say(f"searching on the true solver for {options.baselines} designs, to compare")
+        progress.stage(f"searching on the true solver for {options.baselines} designs, to compare")
         baselines = compare(task, options.baselines, options.seed + 1)
     verdict = Verdict(
         task=f"nbody {options.variant}, {options.bodies} bodies, {options.frames} instants",
@@ -158,7 +167,7 @@ def design_nbody(options: NBodyOptions, say: Say) -> Verdict:
         warnings=_warnings(task, judged),
         files=FILES,
     )
-    say("writing pictures, VTK series and the report")
+    progress.stage("writing pictures, VTK series and the report")
     _write(folder, options, verdict, motion, judged)
     return verdict
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from physgen.design_tasks.nbody import RADIUS, Judged, Motion
 from physgen.files import whole, write_text
-from physgen.verdict import Verdict
+from physgen.verdict import BOUND, Verdict
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#4D4D4D")
 """Told apart by the colour-blind (Okabe & Ito), one for each body."""
@@ -66,7 +66,7 @@ def draw_distribution(path: Path, verdict: Verdict, objective: Tensor) -> None:
         axis.text(mean, 0.02 + 0.11 * k, f" {name}", color=COLOURS[1 + k], fontsize=9)
     if verdict.bound is not None:
         axis.axvline(verdict.bound, color="k", lw=1.2)
-        axis.text(verdict.bound, 0.95, " no design can be below", fontsize=9, va="top")
+        axis.text(verdict.bound, 0.98, f"{BOUND} ", fontsize=9, va="top", ha="right")
     axis.set_xlabel("objective by the true solver: mean distance to the centre [box sides]")
     axis.set_ylabel("share of designs below")
     axis.set_ylim(0, 1.02)
@@ -111,11 +111,14 @@ def write_vtk(folder: Path, motions: dict[str, Motion], designs: Sequence[int]) 
     """A ``.pvd`` time series of discs for each named set of motions; opens in ParaView.
 
     Every instant is one ``.vtp`` file with all bodies of all chosen designs, the designs laid
-    side by side along x, in box units, with ``body``, ``design`` and ``velocity`` on each.
+    side by side along x, in box units, with ``body``, ``design`` and ``velocity`` on each. The
+    outlines of the boxes are in ``box.vtp``.
     """
     import pyvista
 
-    written = []
+    written = [folder / "box.vtp"]
+    sides = [pyvista.Rectangle(_corners(1.1 * column)) for column in range(len(designs))]
+    pyvista.merge(sides).extract_feature_edges().save(written[0])
     for name, motion in motions.items():
         times = []
         for instant in range(motion.shape[1]):
@@ -136,6 +139,10 @@ def write_vtk(folder: Path, motions: dict[str, Motion], designs: Sequence[int]) 
         write_text(collection, _pvd(times))
         written.append(collection)
     return written
+
+
+def _corners(left: float) -> list[tuple[float, float, float]]:
+    return [(left, 0.0, 0.0), (left + 1, 0.0, 0.0), (left + 1, 1.0, 0.0)]
 
 
 def _pvd(times: Sequence[tuple[float, str]]) -> str:

@@ -19,6 +19,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from physgen.progress import Progress
+
 Options = TypeVar("Options")
 Arguments = Sequence[str]
 
@@ -63,7 +65,8 @@ def design_nbody(arguments: Arguments) -> None:
     rest = [word for word in arguments if word != "--json"]
     options = parse(NBodyOptions, "design nbody", rest)
     out = console(machine)
-    verdict = design_nbody(options, lambda line: out.print(f"[dim]{line} …[/]"))
+    with stages() as shown:
+        verdict = design_nbody(options, shown)
     if machine:
         print(json.dumps(asdict(verdict), allow_nan=False))
         return
@@ -121,6 +124,43 @@ def inspect(arguments: Arguments) -> None:
     for name, value in facts.items():
         grid.add_row(name, str(value))
     console().print(grid)
+
+
+@contextmanager
+def stages() -> Iterator["Progress"]:
+    """A line with a bar for each stage of some work, on standard error."""
+    from rich import progress as bars
+
+    from physgen.progress import Progress
+
+    columns = (
+        bars.SpinnerColumn(finished_text="✓"),
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(bar_width=20),
+        bars.TimeElapsedColumn(),
+        bars.TextColumn("left"),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns, console=console(machine=True)) as shown:
+
+        class Bars(Progress):
+            def __init__(self) -> None:
+                self.tasks: list[bars.TaskID] = []
+
+            def stage(self, what: str) -> None:
+                self.close()
+                self.tasks.append(shown.add_task(what, total=None))
+
+            def share(self, done: float) -> None:
+                shown.update(self.tasks[-1], total=1.0, completed=done)
+
+            def close(self) -> None:
+                for task in self.tasks[-1:]:
+                    shown.update(task, total=1.0, completed=1.0)
+
+        lines = Bars()
+        yield lines
+        lines.close()
 
 
 @contextmanager

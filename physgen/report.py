@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from physgen.files import write_text
-from physgen.verdict import Verdict
+from physgen.verdict import BOUND, Verdict
 
 STYLE = """
 body { font: 16px/1.55 Georgia, 'Times New Roman', serif; color: #222; background: #fdfdfb;
@@ -75,7 +75,7 @@ def _comparison(verdict: Verdict) -> str:
     head = ("method", "objective", "median", "best", "designs", "solver calls", "seconds")
     rows: list[tuple[str, Sequence[object]]] = []
     if verdict.bound is not None:
-        bound = ("no design can be below", f"{verdict.bound:.4f}", "", "", "", "", "")
+        bound = (BOUND, f"{verdict.bound:.4f}", "", "", "", "", "")
         rows.append(("", bound))
     for name, row in verdict.baselines.items():
         found = row.figures["objective"]

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from rich import box
 from rich.table import Table
 from scipy import stats
 from torch import Tensor
@@ -18,6 +19,8 @@ from torch import Tensor
 from physgen.files import write_json
 
 FORMAT = "physgen verdict 1"
+BOUND = "geometric bound"
+"""What the objective would be if the solver kept every constraint exactly."""
 
 
 @dataclass(frozen=True)
@@ -134,13 +137,15 @@ def _figures(raw: Mapping[str, Mapping[str, object]]) -> dict[str, Figure]:
 
 def table(verdict: Verdict, main: str = "objective") -> Table:
     """The design beside its bound and its baselines."""
-    grid = Table(title=f"{verdict.task}: {main} by the true solver, lower is better")
-    for name in ("method", "mean ± 95 %", "median", "best"):
-        grid.add_column(name, justify="left" if name == "method" else "right")
-    for name in ("designs", "solver calls", "seconds"):
-        grid.add_column(name, justify="right")
+    grid = Table(
+        title=f"{verdict.task}\n{main} by the true solver, lower is better",
+        box=box.SIMPLE_HEAD,
+        caption_justify="left",
+    )
+    for name in ("method", "mean ± 95 %", "median", "best", "designs", "calls", "seconds"):
+        grid.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
     if verdict.bound is not None:
-        grid.add_row("no design can be below", f"{verdict.bound:.4f}", "", "", "", "", "")
+        grid.add_row(BOUND, f"{verdict.bound:.4f}", "", "", "", "", "")
     for name, row in verdict.baselines.items():
         found = row.figures[main]
         grid.add_row(
@@ -162,13 +167,10 @@ def table(verdict: Verdict, main: str = "objective") -> Table:
         str(verdict.solver_calls),
         f"{verdict.seconds['sampling']:.1f}",
     )
-    others = ", ".join(
-        f"{name} {value}" for name, value in verdict.figures.items() if name != main
-    )
-    grid.caption = (
-        f"{others}; invalid {100 * verdict.invalid_fraction:.1f} %; "
-        f"{verdict.network_evaluations:.0f} network evaluations a part"
-    )
+    others = [f"{name} {value}" for name, value in verdict.figures.items() if name != main]
+    others.append(f"invalid designs {100 * verdict.invalid_fraction:.1f} %")
+    others.append(f"network evaluations for each part {verdict.network_evaluations:.0f}")
+    grid.caption = "calls: simulations for each design\n" + "\n".join(others)
     return grid
 
 

@@ -1,0 +1,135 @@
+"""N-body design: the whole table, one command a row.
+
+``python benchmarks/nbody.py --bodies 4 --frames 44`` draws 500 designs and prints the row: mean
+and 95 % interval of objective and MAE beside the numbers that CinDM's authors logged
+(``nbody_sampling_parameters/`` of their repository), the geometric bound, random starts and
+CMA-ES on the true solver. ``--all`` prints the table of the README; rows that are already in
+``--out`` are taken from there.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tyro
+
+from physgen.cli import stages
+from physgen.design_tasks.nbody_run import NBodyOptions, design_nbody
+from physgen.verdict import Figure, Verdict, load_verdict
+
+LOGGED = {
+    (2, 24): (0.116, 0.012),
+    (2, 34): (0.127, 0.008),
+    (2, 44): (0.141, 0.008),
+    (2, 54): (0.156, 0.008),
+    (2, 94): (0.272, 0.038),
+    (4, 24): (0.204, 0.037),
+    (4, 44): (0.219, 0.032),
+    (8, 24): (0.302, 0.089),
+    (8, 44): (0.317, 0.096),
+}
+"""Objective and MAE of CinDM, by bodies and frames."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Rows of the N-body table."""
+
+    bodies: int = 2
+    """How many discs."""
+    frames: int = 24
+    """Instants."""
+    variant: str = "classic"
+    """classic or moving."""
+    polish: int = 0
+    """Simulations to improve each design with."""
+    designs: int = 500
+    """Designs in the row."""
+    baselines: int = 100
+    """Designs that the searches on the true solver are given."""
+    method: str = "factor"
+    """Composition, or cindm."""
+    seed: int = 0
+    """Of everything random."""
+    all: bool = False
+    """All rows of both variants; the options bodies, frames, variant and polish are not used."""
+    out: Path = Path("runs/benchmark-nbody")
+    """Folder for the verdicts."""
+
+    def rows(self) -> list["Row"]:
+        if not self.all:
+            return [self]
+        sizes = [replace(self, bodies=n, frames=frames) for n, frames in LOGGED]
+        moving = [
+            replace(self, bodies=n, frames=24, variant="moving", polish=polish)
+            for n in (2, 4, 8)
+            for polish in (0, 20)
+        ]
+        return [*sizes, *moving]
+
+    @property
+    def folder(self) -> Path:
+        name = f"{self.variant}-{self.bodies}-{self.frames}-{self.method}-{self.polish}"
+        return self.out / f"{name}-{self.designs}-{self.seed}"
+
+    def verdict(self) -> Verdict:
+        kept = self.folder / "verdict.json"
+        if kept.exists():
+            return load_verdict(kept)
+        options = NBodyOptions(
+            bodies=self.bodies,
+            frames=self.frames,
+            designs=self.designs,
+            variant=self.variant,
+            polish=self.polish,
+            method=self.method,
+            baselines=self.baselines,
+            seed=self.seed,
+            out=self.folder,
+        )
+        with stages() as shown:
+            return design_nbody(options, shown)
+
+
+HEAD = (
+    "| variant | bodies | instants | polish | objective | MAE | CinDM objective / MAE | bound "
+    "| random | best of 1000 | CMA-ES (720) | own claim | invalid | NFE | sampling |"
+)
+
+
+def shown(figure: Figure, digits: int = 3) -> str:
+    return f"{figure.mean:.{digits}f} ± {(figure.ci95[1] - figure.ci95[0]) / 2:.{digits}f}"
+
+
+def line(row: Row, verdict: Verdict) -> str:
+    classic = row.variant == "classic"
+    logged = LOGGED.get((row.bodies, row.frames)) if classic else None
+    found = verdict.figures
+    others = [
+        f"{verdict.baselines[name].figures['objective'].mean:.3f}"
+        for name in ("random", "best of 1000 random", "CMA-ES")
+        if name in verdict.baselines
+    ]
+    cells = (
+        row.variant,
+        row.bodies,
+        row.frames,
+        row.polish,
+        shown(found["objective"]),
+        shown(found["mae"], 4),
+        f"{logged[0]:.3f} / {logged[1]:.3f}" if logged else "–",
+        f"{verdict.bound:.3f}" if verdict.bound is not None else "–",
+        *others,
+        f"{found['objective_claimed'].mean:.3f}",
+        f"{100 * verdict.invalid_fraction:.0f} %",
+        f"{verdict.network_evaluations:.0f}",
+        f"{verdict.seconds['sampling']:.0f} s",
+    )
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+if __name__ == "__main__":
+    row = tyro.cli(Row)
+    print(HEAD)
+    print("|---" * HEAD.count(" | ") + "|---|")
+    for each in row.rows():
+        print(line(each, each.verdict()), flush=True)
