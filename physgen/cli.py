@@ -141,13 +141,16 @@ def stages() -> Iterator["Progress"]:
         bars.TextColumn("left"),
         bars.TimeRemainingColumn(),
     )
-    with bars.Progress(*columns, console=console(machine=True)) as shown:
+    with ExitStack() as stack:
+        shown = bars.Progress(*columns, console=console(machine=True))
 
         class Bars(Progress):
             def __init__(self) -> None:
                 self.tasks: list[bars.TaskID] = []
 
             def stage(self, what: str) -> None:
+                if not self.tasks:
+                    stack.enter_context(shown)
                 self.close()
                 self.tasks.append(shown.add_task(what, total=None))
 

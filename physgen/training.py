@@ -53,7 +53,7 @@ Report = Callable[[int, float], None]
 class Schedule:
     """How long and how fast to train."""
 
-    steps: int = 30_000
+    steps: int = 26_000
     """Batches in all."""
     batch: int = 256
     """Samples in a batch, over all processes."""

@@ -140,6 +140,8 @@ def table(verdict: Verdict, main: str = "objective") -> Table:
     grid = Table(
         title=f"{verdict.task}\n{main} by the true solver, lower is better",
         box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
         caption_justify="left",
     )
     for name in ("method", "mean ± 95 %", "median", "best", "designs", "calls", "seconds"):

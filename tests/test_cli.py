@@ -1,0 +1,140 @@
+"""The command line: what it refuses, how it says so, and that it leaves nothing half-written."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from physgen.checkpoint import load_tensors, save_tensors
+from physgen.cli import COMMANDS, main
+from physgen.datasets.nbody import NBodyData, generate
+from physgen.design_tasks.nbody_prior import WEIGHTS
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """The one line on standard error of a command that is refused as bad input."""
+    assert main([str(word) for word in words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1 and err.startswith("physgen: ")
+    return err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("design", "nbdy"), "did you mean 'physgen design nbody'"),
+        (("desing", "nbody"), "did you mean 'physgen design'"),
+        (("design",), "physgen design what? there is: nbody"),
+        (("design", "weather"), "knows no 'weather': there is: nbody"),
+        (("design", "nbody", "--bodies", "1"), "bodies must be 2 to 8, got 1"),
+        (("design", "nbody", "--frames", "7"), "frames must be 24, or 10 more"),
+        (("design", "nbody", "--designs", "0"), "designs must be at least 1, got 0"),
+        (("design", "nbody", "--variant", "still"), "variant must be one of"),
+        (("design", "nbody", "--method", "magic"), "method must be one of"),
+        (("inspect", "nowhere"), "there is no file or folder nowhere"),
+    ],
+)
+def test_bad_input_is_one_line(
+    words: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said in refused(capsys, *words)
+    assert not list(tmp_path.iterdir()), "nothing is written"
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "another prior"])
+def test_weights_that_are_none_are_refused_by_name(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "w.safetensors", tmp_path / "out"
+    if damage == "truncated":
+        path.write_bytes(WEIGHTS.read_bytes()[:-1000])
+    elif damage == "foreign":
+        save_file({"a": torch.zeros(2)}, path)
+    elif damage == "another prior":
+        save_tensors(path, {"a": torch.zeros(2)}, {"prior": "weather"})
+    assert "w.safetensors" in refused(capsys, "design", "nbody", "--weights", path, "--out", out)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign"])
+def test_data_that_are_none_are_refused_by_name(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    (file,) = generate(NBodyData(simulations=5, steps=8, out=data))
+    file.write_bytes(file.read_bytes()[:-500] if damage == "truncated" else b"not HDF5 at all")
+    assert file.name in refused(capsys, "inspect", file)
+    words = ("train", "nbody", "--data", data, "--out", tmp_path / "train")
+    assert file.name in refused(capsys, *words)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    said = refused(capsys, "design", "nbody", "--out", tmp_path / "file" / "out")
+    assert "cannot be written" in said and "choose another with --out" in said
+
+
+def test_weights_that_are_not_finite_fail_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tensors, facts = load_tensors(WEIGHTS)
+    name = next(iter(tensors))
+    tensors[name] = torch.full_like(tensors[name], float("nan"))
+    save_tensors(tmp_path / "w.safetensors", tensors, facts)
+    words = ["design", "nbody", "--bodies", "2", "--designs", "2", "--descent.steps", "3"]
+    places = ["--weights", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "out")]
+    assert main([*words, *places]) == 1
+    assert "not finite" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("words", [command.words for command in COMMANDS], ids=" ".join)
+def test_every_command_tells_its_options(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    if words == ("tasks",):
+        assert main(words) == 0
+        assert "nbody" in capsys.readouterr().out
+        return
+    with pytest.raises(SystemExit) as left:
+        main([*words, "--help"])
+    assert left.value.code == 0
+    assert f"physgen {' '.join(words)}" in capsys.readouterr().out
+
+
+def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    said = capsys.readouterr().out
+    assert all(f"physgen {command.name}" in said for command in COMMANDS)
+
+
+def test_json_on_standard_output_is_the_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["design", "nbody", "--bodies", "2", "--designs", "3", "--descent.steps", "6"]
+    assert main([*words, "--baselines", "0", "--out", str(tmp_path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    kept = json.loads((tmp_path / "verdict.json").read_text())
+    del kept["format"]
+    assert said == kept
+    assert all((tmp_path / name).is_file() for name in said["files"])
+
+
+def test_the_same_seed_gives_the_same_designs(tmp_path: Path) -> None:
+    words = ["design", "nbody", "--bodies", "2", "--designs", "2", "--descent.steps", "4"]
+    rows = []
+    for run, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        out = tmp_path / run
+        assert main([*words, "--baselines", "0", "--seed", seed, "--out", str(out)]) == 0
+        rows.append((out / "designs.csv").read_text())
+    assert rows[0] == rows[1] != rows[2]
