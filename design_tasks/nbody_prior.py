@@ -121,11 +121,13 @@ def mirrored(motion: Motion, generator: torch.Generator) -> Motion:
     return torch.where(coin[3], motion.flip(2), motion)
 
 
-def simulated(runs: int, instants: int, seed: int) -> Motion:
+def simulated(runs: int, instants: int, seed: int, slowed: float = 0.0) -> Motion:
     """Simulations of two discs to train on, in box units, made anew in some seconds.
 
     Discs start anywhere in the box where they do not overlap, at any velocity up to 100 px/s
-    along x and y.
+    along x and y. Two discs that both hardly move are rare among those, one in 10⁵, and yet
+    allowed; in a share ``slowed`` of the simulations each disc's velocity is therefore
+    multiplied by a number of its own, uniform between 0 and 1.
     """
     solver = Discs()
     generator = torch.Generator().manual_seed(seed)
@@ -139,6 +141,10 @@ def simulated(runs: int, instants: int, seed: int) -> Motion:
                 break
             place[near] = 158 * torch.rand(int(near.sum()), 2, 2, generator=generator) + 21
         velocity = 200 * torch.rand(count, 2, 2, generator=generator) - 100
+        if slowed:
+            some = torch.rand(count, 1, 1, generator=generator) < slowed
+            factor = torch.rand(count, 2, 1, generator=generator)
+            velocity = torch.where(some, factor * velocity, velocity)
         state = solver.initial(place, velocity)
         with torch.no_grad():
             states = rollout(solver, state, no_boundary(state), 4 * (instants - 1), 4)
@@ -165,6 +171,11 @@ def load_prior(path: Path = WEIGHTS) -> Learned:
     Raises:
         ValueError: the file is missing, truncated, foreign, or another prior.
     """
+    return Learned(read_prior(path)[0])
+
+
+def read_prior(path: Path) -> tuple[Preconditioned, dict[str, object]]:
+    """The network of a trained prior, and the facts that were kept with it."""
     tensors, facts = load_tensors(path)
     if facts.get("prior") != "nbody":
         raise ValueError(f"{path} holds no prior for nbody: it says {facts.get('prior')!r}")
@@ -175,4 +186,4 @@ def load_prior(path: Path = WEIGHTS) -> Learned:
         model.load_state_dict({name: value.float() for name, value in tensors.items()})
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit the network it describes: {error}") from error
-    return Learned(model.eval().requires_grad_(False))
+    return model.eval().requires_grad_(False), facts

@@ -14,6 +14,7 @@ from physgen.design_tasks.nbody_prior import (
     FRAMES,
     Architecture,
     WindowDraw,
+    read_prior,
     save_prior,
     scaled,
     simulated,
@@ -38,8 +39,12 @@ class NBodyTraining:
     """The network."""
     noise: Denoising = field(default_factory=Denoising)
     """Noise levels of the loss."""
+    start: Path | None = None
+    """Weights of the same network to begin with, such as those that ship; random if not given."""
     runs: int = 20_000
     """Simulations to make anew."""
+    slowed: float = 0.5
+    """Share of them in which each disc is slowed by a factor of its own between 0 and 1."""
     instants: int = 200
     """Instants of each, 1/15 s apart."""
     out: Path = Path("runs/train-nbody")
@@ -55,15 +60,18 @@ def train_nbody(options: NBodyTraining, report: Callable[[int], Report]) -> Path
     folder = writable_folder(options.out)
     with processes() as device:
         motion = (
-            simulated(options.runs, options.instants, options.schedule.seed)
+            simulated(options.runs, options.instants, options.schedule.seed, options.slowed)
             if options.data is None
             else load_motion(options.data)
         )
         motion = scaled(motion).to(device)
         torch.manual_seed(options.schedule.seed)
-        model = options.network.build().to(device)
+        model, begun = _first(options)
+        model = model.to(device)
         made_of: dict[str, object] = {
             "data": "simulated" if options.data is None else str(options.data),
+            "slowed": options.slowed if options.data is None else None,
+            "start": begun,
             "runs": len(motion),
             "instants": motion.shape[1],
             "network": asdict(options.network),
@@ -90,6 +98,23 @@ def train_nbody(options: NBodyTraining, report: Callable[[int], Report]) -> Path
             write_json(folder / "nbody.json", {**facts, "scores": scores, "seconds": seconds})
             draw_curve(folder / "loss.png", trainer.losses)
     return folder / "nbody.safetensors"
+
+
+def _first(options: NBodyTraining) -> tuple[Preconditioned, object]:
+    """The network to begin with, and what is known of its making.
+
+    Raises:
+        ValueError: the weights to begin with are those of another network.
+    """
+    if options.start is None:
+        return options.network.build(), None
+    model, facts = read_prior(options.start)
+    if facts["architecture"] != asdict(options.network):
+        raise ValueError(
+            f"{options.start} holds a network with {facts['architecture']}, this run trains "
+            f"{asdict(options.network)}: choose the same --network"
+        )
+    return model.requires_grad_(True), {k: v for k, v in facts.items() if k != "architecture"}
 
 
 @torch.no_grad()
