@@ -41,6 +41,8 @@ BOX = 200.0
 """Side of the box in px, the unit of the solver."""
 STRIDE = 4
 """Solver steps between two instants."""
+SECONDS = STRIDE / 60
+"""Between two instants."""
 RADIUS = 0.1
 """Of a disc, in boxes."""
 CONTACT = 0.105

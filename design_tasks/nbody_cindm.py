@@ -17,21 +17,17 @@ References:
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from physgen.denoiser import Counted
 from physgen.design_tasks.nbody import Motion, NBody
 from physgen.design_tasks.nbody_design import (
+    PAIRS_AVERAGED,
     SILENT,
     Drawn,
-    MeanOfPairs,
-    as_designed,
-    parts,
-    portions,
+    drawn,
 )
 from physgen.design_tasks.nbody_prior import SPREAD, unscaled
 from physgen.energy import Score
@@ -61,7 +57,6 @@ class CinDM:
         return kept
 
 
-@torch.no_grad()
 def draw_cindm(
     prior: Score,
     task: NBody,
@@ -71,32 +66,20 @@ def draw_cindm(
     recipe: CinDM = CinDM(),
 ) -> Drawn:
     """Designs by the published procedure."""
-    counted = Counted(prior)
-    total = MeanOfPairs().of(counted, task.bodies, task.frames)
-    drawn: list[Motion] = []
-    for own, count in portions(task, designs, generator):
+
+    def motions(total: Score, count: int, own: torch.Generator) -> Motion:
         start = unit_noise(count, (task.frames, task.bodies, 4), own)
-        before = sum(map(len, drawn))
+        return _descend(total, start, recipe, own)
 
-        def tell(share: float, before: int = before, count: int = count) -> None:
-            progress.share((before + share * count) / designs)
-
-        drawn.append(as_designed(task, _descend(total, start, recipe, own, tell)))
-    return Drawn(torch.cat(drawn), counted.rows / (designs * parts(task)))
+    return drawn(prior, task, designs, generator, PAIRS_AVERAGED, motions, progress)
 
 
-def _descend(
-    total: Score,
-    x: Motion,
-    recipe: CinDM,
-    generator: torch.Generator,
-    tell: Callable[[float], None],
-) -> Motion:
+@torch.no_grad()
+def _descend(total: Score, x: Motion, recipe: CinDM, generator: torch.Generator) -> Motion:
     """From unit noise to a sample."""
     spread = torch.tensor(SPREAD, device=x.device)
     bars = recipe.alphas()
     for t in reversed(range(recipe.steps)):
-        tell(1 - (t + 1) / recipe.steps)
         bar, before = bars[t], bars[t - 1] if t else 1.0
         step = bar / before
         keep = math.sqrt(step) * (1 - before) / (1 - bar)

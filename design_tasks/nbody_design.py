@@ -13,25 +13,28 @@ and the prescribed speed of moving starts.
 
 import abc
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from physgen.denoiser import Counted
-from physgen.design_tasks.nbody import CONTACT, RADIUS, Motion, MovingStart, NBody
+from physgen.design_tasks.nbody import Motion, NBody
+from physgen.design_tasks.nbody_costs import Prices, obeyed, wanted
 from physgen.design_tasks.nbody_prior import FRAMES, OVERLAP, unscaled
 from physgen.energy import Average, Cover, Score, positions
 from physgen.grid import Grid, log_snr
 from physgen.guidance import Capped, Guided
+from physgen.meter import Metered
+from physgen.portions import in_portions
 from physgen.predictor import Ancestral
 from physgen.progress import Progress, Silent
 from physgen.sampler import sample, unit_noise
-from physgen.shapes import PerSample
 
-ON_A_CPU, ON_A_GPU = 64, 8192
+ON_A_CPU, ON_A_GPU = 32, 8192
 """Windows of pairs to evaluate at once."""
+PRICES = Prices()
 SILENT = Silent()
 SHIFT = FRAMES - OVERLAP
 """Instants from one window to the next."""
@@ -95,6 +98,9 @@ class MeanOfPairs(Composition):
         return Average(Average(prior, pair_cover(bodies)), window_cover(frames, bodies))
 
 
+PAIRS_AVERAGED = MeanOfPairs()
+
+
 @dataclass(frozen=True)
 class SumOfPairs(Composition):
     """All pairs and windows added: what they share is counted as often as they share it."""
@@ -104,63 +110,29 @@ class SumOfPairs(Composition):
 
 
 @dataclass(frozen=True)
-class Prices:
-    """Weights of the costs, which are exponents: ``exp(-weight * cost)``."""
-
-    objective: float = 500.0
-    """Of the mean distance to the centre at the end, in boxes."""
-    speed: float = 1500.0
-    """Of the mean square speed of classic starts, in boxes a second."""
-    overlap: float = 1e4
-    """Of the squared overlaps between discs and with walls, in boxes, averaged over instants."""
-    start: float = 1000.0
-    """Of the squared error of moving starts' speed."""
-
-
-@dataclass(frozen=True)
 class Descent:
     """How the levels are gone through."""
 
-    steps: int = 40
+    steps: int = 30
     """Noise levels, each one network evaluation for each window and pair."""
-    highest: float = 10.0
+    highest: float = 20.0
     """First noise level, in standard deviations of the data."""
     lowest: float = 0.01
     """Last noise level."""
     share: float = 1.0
     """Most of the remaining cost that one step may take off."""
-    until: float = 0.1
+    until: float = 0.03
     """Noise level below which the prior works alone."""
+    candidates: int = 1
+    """Samples for each design, of which the prior keeps the one it finds most plausible."""
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ValueError(f"candidates must be at least 1, got {self.candidates}")
 
     @property
     def grid(self) -> Grid:
         return log_snr(self.steps, self.lowest, self.highest)
-
-
-def price(task: NBody, prices: Prices) -> Callable[[Tensor], PerSample]:
-    """What a clean sample costs."""
-
-    def cost(x: Tensor) -> PerSample:
-        motion = unscaled(x)
-        total = prices.objective * task.distance(motion) + prices.overlap * overlap(motion)
-        velocity = motion[..., 2:]
-        if isinstance(task.variant, MovingStart):
-            speed = velocity[:, 0].square().sum(-1).clamp(min=1e-8).sqrt()
-            return total + prices.start * (speed - task.variant.speed).square().sum(-1)
-        return total + prices.speed * velocity.square().sum(-1).mean(1).sum(1)
-
-    return cost
-
-
-def overlap(motion: Motion) -> PerSample:
-    """Squared overlaps of discs with each other and with walls, averaged over instants."""
-    position = motion[..., :2]
-    first, second = torch.triu_indices(motion.shape[2], motion.shape[2], 1, device=motion.device)
-    apart = (position[:, :, first] - position[:, :, second]).square().sum(-1)
-    between = (2 * RADIUS - apart.clamp(min=1e-8).sqrt()).clamp(min=0).square().sum(-1)
-    wall = ((position - 0.5).abs() - (0.5 - CONTACT)).clamp(min=0).square().sum((-1, -2))
-    total: PerSample = (between + wall).mean(1)
-    return total
 
 
 @dataclass(frozen=True)
@@ -170,6 +142,8 @@ class Drawn:
     motion: Motion
     evaluations: float
     """Of the network, for each window and pair of each design."""
+    network_seconds: float
+    """Inside the network, forwards and backwards, added up over threads."""
 
 
 def draw(
@@ -177,8 +151,8 @@ def draw(
     task: NBody,
     designs: int,
     generator: torch.Generator,
-    composition: Composition = FactorGraph(),
-    prices: Prices = Prices(),
+    composition: Composition = PAIRS_AVERAGED,
+    prices: Prices = PRICES,
     descent: Descent = Descent(),
     progress: Progress = SILENT,
 ) -> Drawn:
@@ -187,37 +161,66 @@ def draw(
     The first instant of what is returned is an allowed start: overlaps that the sampler left
     are undone, and moving starts given their speed.
     """
-    counted = Counted(prior)
-    total = composition.of(counted, task.bodies, task.frames)
-    cap = Capped(1.0, descent.share, prices.objective * (task.bound or 0.0))
-    guided = Guided(total, price(task, prices), cap, until=descent.until)
-    drawn = []
-    for own, count in portions(task, designs, generator):
-        start = unit_noise(count, (task.frames, task.bodies, 4), own)
+    cap = Capped(1.0, descent.share, prices.of_end(task) * (task.bound or 0.0))
+
+    def motions(total: Score, count: int, own: torch.Generator) -> Motion:
+        guided = Guided(total, wanted(task, prices), cap, descent.until, obeyed(prices))
+        start = unit_noise(count * descent.candidates, (task.frames, task.bodies, 4), own)
         x = sample(guided, start, descent.grid, Ancestral(), own)
-        drawn.append(as_designed(task, x))
-        progress.share(sum(map(len, drawn)) / designs)
-    return Drawn(torch.cat(drawn), counted.rows / (designs * parts(task)))
+        return x if descent.candidates == 1 else most_plausible(total, x, descent.candidates)
+
+    return drawn(prior, task, designs, generator, composition, motions, progress)
+
+
+@torch.no_grad()
+def most_plausible(
+    prior: Score, x: Motion, candidates: int, level: float = 0.4
+) -> Float[Tensor, "kept time body 4"]:
+    """Of every so many samples in a row the one that the prior would move least.
+
+    At this noise level a clean estimate is one of where discs meet and what comes of it: there
+    generated motions fail, if they fail.
+    """
+    moved = prior.shift(x, level).square().flatten(1).sum(1).view(-1, candidates)
+    rows = torch.arange(len(moved), device=x.device)
+    kept: Tensor = x.unflatten(0, (-1, candidates))[rows, moved.argmin(1)]
+    return kept
+
+
+def drawn(
+    prior: Score,
+    task: NBody,
+    designs: int,
+    generator: torch.Generator,
+    composition: Composition,
+    motions: Callable[[Score, int, torch.Generator], Motion],
+    progress: Progress,
+) -> Drawn:
+    """Designs by any procedure, and what they took.
+
+    Arguments:
+        motions: Draws scaled motions from a composed prior: how many, and from what source.
+    """
+    meters: list[Metered] = []
+
+    def portion(count: int, own: torch.Generator) -> Motion:
+        meter = Metered(prior)
+        meters.append(meter)
+        total = composition.of(meter, task.bodies, task.frames)
+        return as_designed(task, motions(total, count, own))
+
+    size = (ON_A_GPU if generator.device.type == "cuda" else ON_A_CPU) // parts(task)
+    motion = in_portions(portion, designs, max(1, size), generator, progress)
+    return Drawn(
+        motion=motion,
+        evaluations=sum(meter.rows for meter in meters) / (designs * parts(task)),
+        network_seconds=sum(meter.seconds for meter in meters),
+    )
 
 
 def parts(task: NBody) -> int:
     """Windows of pairs that make up a design."""
     return len(windows(task.frames)) * len(pair_cover(task.bodies))
-
-
-def portions(
-    task: NBody, designs: int, generator: torch.Generator
-) -> Iterator[tuple[torch.Generator, int]]:
-    """Designs to draw at once, so that what a network layer makes of them stays in a cache.
-
-    Each portion has a generator of its own: the first designs of many are those of few.
-    """
-    size = max(1, (ON_A_GPU if generator.device.type == "cuda" else ON_A_CPU) // parts(task))
-    for first in range(0, designs, size):
-        own = torch.Generator(generator.device)
-        seed = torch.randint(2**62, (1,), generator=generator, device=generator.device)
-        own.manual_seed(int(seed))
-        yield own, min(size, designs - first)
 
 
 def as_designed(task: NBody, x: Motion) -> Motion:

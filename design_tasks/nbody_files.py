@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from physgen.datasets import store
-from physgen.design_tasks.nbody import BOX, RADIUS, STRIDE, Judged, Motion
+from physgen.design_tasks.nbody import BOX, RADIUS, SECONDS, Judged, Motion
 from physgen.files import whole
 from physgen.verdict import Verdict
 
@@ -27,7 +27,7 @@ def write_designs(path: Path, generated: Motion, judged: Judged, verdict: Verdic
         path,
         store.Trajectories(
             name="nbody designs",
-            time=np.arange(frames, dtype=np.float32) * np.float32(STRIDE / 60),
+            time=np.arange(frames, dtype=np.float32) * np.float32(SECONDS),
             space={"body": np.arange(bodies, dtype=np.float32)},
             fields=fields,
             parameters={"radius": RADIUS, "box": 1.0, "box_px": BOX},

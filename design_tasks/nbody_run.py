@@ -10,6 +10,7 @@ from torch import Tensor
 from physgen.design_tasks import nbody_view
 from physgen.design_tasks.nbody import VARIANTS, Judged, Motion, NBody
 from physgen.design_tasks.nbody_cindm import draw_cindm
+from physgen.design_tasks.nbody_costs import Prices
 from physgen.design_tasks.nbody_design import (
     SILENT,
     Composition,
@@ -17,7 +18,6 @@ from physgen.design_tasks.nbody_design import (
     Drawn,
     FactorGraph,
     MeanOfPairs,
-    Prices,
     SumOfPairs,
     draw,
     windows,
@@ -160,6 +160,7 @@ def design_nbody(options: NBodyOptions, progress: Progress = SILENT) -> Verdict:
         solver_calls=options.polish,
         seconds={
             "sampling": sampled - began,
+            "network": drawn.network_seconds,
             "polishing": judging - sampled,
             "judging": done - judging,
             "total": time.perf_counter() - began,
@@ -194,7 +195,9 @@ def _plain(value: object) -> dict[str, object]:
 
 def _polished(task: NBody, motion: Motion, calls: int) -> Motion:
     """Better first instants, and the solver's own motion from there."""
-    found = polish(task.objective, motion[:, 0], task.bound or 0.0, calls, task.variant.allowed)
+    found = polish(
+        task.objective, motion[:, 0], 0.9 * (task.bound or 0.0), calls, task.variant.allowed
+    )
     return task.simulate(found.design)
 
 

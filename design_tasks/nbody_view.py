@@ -10,14 +10,12 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Circle, Rectangle
 from torch import Tensor
 
-from physgen.design_tasks.nbody import RADIUS, Judged, Motion
+from physgen.design_tasks.nbody import RADIUS, SECONDS, Judged, Motion
 from physgen.files import whole, write_text
 from physgen.verdict import BOUND, Verdict
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#4D4D4D")
 """Told apart by the colour-blind (Okabe & Ito), one for each body."""
-SECONDS = 1 / 15
-"""Between two instants."""
 
 
 def draw_trajectories(path: Path, generated: Motion, judged: Judged) -> None:

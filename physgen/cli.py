@@ -5,11 +5,12 @@ made; it is imported only when the command is called.
 """
 
 import difflib
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -39,9 +40,31 @@ class Command:
 
 
 def parse(kind: type[Options], command: str, arguments: Arguments) -> Options:
+    """The options of a command from its words.
+
+    Raises:
+        ValueError: an option is unknown, or its value is none.
+    """
     import tyro
 
-    return tyro.cli(kind, prog=f"physgen {command}", args=list(arguments))
+    told = io.StringIO()
+    try:
+        with redirect_stderr(told):
+            return tyro.cli(kind, prog=f"physgen {command}", args=list(arguments))
+    except SystemExit as left:
+        if left.code != 2:
+            raise
+        raise ValueError(_first_of(told.getvalue(), command)) from None
+
+
+def _first_of(box: str, command: str) -> str:
+    """The one line that matters of what tyro says in a frame."""
+    lines = [line.strip(" │╭╮╰╯|+") for line in box.splitlines()]
+    said = [line for line in lines if line.strip("─- ")]
+    first = next((line for line in said[1:]), "the options cannot be read")
+    meant = [said[k + 1].split()[0] for k, line in enumerate(said[:-1]) if "Perhaps you" in line]
+    hint = f"did you mean {meant[0]}?" if meant else f"see physgen {command} --help"
+    return f"{first.rstrip('.')}: {hint}"
 
 
 def console(machine: bool = False) -> "Console":

@@ -176,27 +176,3 @@ class EnergyDenoiser(nn.Module):
     def forward(self, z: Sample, s: Level) -> Sample:
         with torch.enable_grad():
             return EnergyNetwork(self.network, self.sigma_data).denoise(z, per_sample(s, z))
-
-
-class Counted(Score):
-    """A score that counts how often it was asked, and for how many samples.
-
-    Put around a prior before it is composed, it counts the network evaluations of every part.
-    """
-
-    def __init__(self, term: Score) -> None:
-        self.term = term
-        self.calls = 0
-        self.rows = 0
-
-    def shift(self, z: Sample, s: Level) -> Sample:
-        self.calls += 1
-        self.rows += len(z)
-        return self.term.shift(z, s)
-
-    @property
-    def marginal(self) -> bool:
-        return self.term.marginal
-
-    def precision(self, s: float, shape: torch.Size) -> Precision | None:
-        return self.term.precision(s, shape)

@@ -20,7 +20,7 @@ References:
 """
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -89,6 +89,27 @@ class Normalised(Weight):
         return weight
 
 
+@dataclass(frozen=True)
+class Constraint:
+    r"""A cost that is nothing for every possible sample, and not for the mean of several.
+
+    Discs do not overlap, but where noise leaves open which of two is left, their means do:
+    asked of the clean estimate at high noise, what holds for samples pushes them apart for no
+    reason. A constraint is therefore asked in earnest only once the noise is low,
+
+    .. math:: E_s(z) = \frac{1}{1 + (s / \text{level})^2}\, c(D(z, s)).
+    """
+
+    cost: Cost
+    level: float
+    """The noise level at which half the cost is asked."""
+
+    def at(self, x: Sample, s: Level) -> PerSample:
+        """What is asked of a clean estimate at a level."""
+        asked: PerSample = self.cost(x) / (1 + (s / self.level) ** 2)
+        return asked
+
+
 class Guidance(Energy):
     """A cost as an energy term beside others, with a fixed weight.
 
@@ -119,13 +140,22 @@ class Guided(Score):
         weight: How hard it pulls.
         until: Below this level the base is left alone: the large decisions are made, and what
             the pull has bent is straightened by the prior.
+        constraints: Costs that join as the noise falls.
     """
 
-    def __init__(self, base: Score, cost: Cost, weight: Weight, until: float = 0.0) -> None:
+    def __init__(
+        self,
+        base: Score,
+        cost: Cost,
+        weight: Weight,
+        until: float = 0.0,
+        constraints: Sequence[Constraint] = (),
+    ) -> None:
         self.base = base
         self.cost = cost
         self.weight = weight
         self.until = until
+        self.constraints = tuple(constraints)
 
     def shift(self, z: Sample, s: Level) -> Sample:
         if isinstance(s, float) and s < self.until:
@@ -134,7 +164,10 @@ class Guided(Score):
         with torch.enable_grad():
             x = z if z.requires_grad else z.detach().requires_grad_()
             shift = self.base.shift(x, s)
-            cost = self.cost(x + shift)
+            clean = x + shift
+            cost = self.cost(clean)
+            for constraint in self.constraints:
+                cost = cost + constraint.at(clean, s)
             (slope,) = torch.autograd.grad(cost.sum(), x, create_graph=outer)
         if not outer:
             shift, cost = shift.detach(), cost.detach()

@@ -55,7 +55,9 @@ class Muon(torch.optim.Optimizer):
                 if weight.grad is not None:
                     alike.setdefault(weight.shape, []).append(weight)
             for weights in alike.values():
-                moves = orthogonal(torch.stack([self._ahead(w, group["momentum"]) for w in weights]))
+                moves = orthogonal(
+                    torch.stack([self._ahead(w, group["momentum"]) for w in weights])
+                )
                 rows, columns = weights[0].shape
                 rate = group["lr"] * math.sqrt(max(1, rows / columns))
                 for weight, move in zip(weights, moves, strict=True):

@@ -110,46 +110,59 @@ def evolve(
 def polish(
     objective: Callable[[Sample], PerSample],
     start: Sample,
-    bound: float,
+    target: float,
     steps: int,
     project: Callable[[Sample], Sample] = lambda x: x,
-    longest: float = 0.05,
+    longest: float = 0.1,
 ) -> Found:
     r"""Descend the true objective from given designs, each on its own.
 
-    .. math:: x \leftarrow P\bigl(x - \gamma \frac{J(x) - J^*}{|\nabla J(x)|^2} \nabla J(x)\bigr)
+    .. math:: x \leftarrow P\Bigl(x^* - \gamma \frac{J(x^*) - J_0}{|g|^2}\, g\Bigr)
 
-    is the step of Polyak (1969) towards a known bound :math:`J^*`. Where a step does not
-    improve on the best design met, the next starts from there again with half the
-    :math:`\gamma`. The best design met is returned, which is never worse than the start.
+    is the step of Polyak (1969) from the best design met, :math:`x^*`, towards the target
+    :math:`J_0`. Objectives of contacts have kinks, at which the gradient of one side leads
+    nowhere: where a step does not improve on the best design, :math:`g` becomes the shortest
+    vector between it and the gradient that was found there, as in the conjugate subgradients of
+    Wolfe (1975), and the next step starts from :math:`x^*` again with 0.7 :math:`\gamma`. An
+    improvement sets :math:`g` to the gradient there. The best design met is returned, which is
+    never worse than the start.
 
     Arguments:
-        objective: Differentiable; one call is one simulation a design.
+        objective: Differentiable almost everywhere; one call is one simulation a design.
         start: The designs.
-        bound: A lower bound of the objective.
+        target: What the descent aims at: a lower bound of the objective, or a little less.
         steps: Calls of the objective, the first at the start.
         project: Takes a design to the nearest allowed one.
         longest: The longest step, in the norm of a design.
     """
-    best = project(start.detach())
+    best = x = project(start.detach())
     cost = torch.full((len(best),), math.inf, dtype=best.dtype, device=best.device)
-    gradient = torch.zeros_like(best)
+    towards = torch.zeros_like(best)
     share = torch.ones_like(cost)
-    x = best
-    for call in range(steps):
+    for _ in range(steps):
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             value = objective(x)
             (slope,) = torch.autograd.grad(value.sum(), x)
         x, value = x.detach(), value.detach()
         better = value < cost
-        wide = better.view(-1, *[1] * (x.ndim - 1))
-        best, gradient = torch.where(wide, x, best), torch.where(wide, slope, gradient)
+        best = torch.where(_wide(better, x), x, best)
+        towards = torch.where(_wide(better, x), slope, _shortest(towards, slope))
         cost = torch.where(better, value, cost)
-        share = torch.where(better, (1.5 * share).clamp(max=1.0), share / 2)
-        if call + 1 == steps:
-            break
-        size = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)
-        length = (share * (cost - bound).clamp(min=0) / size).clamp(max=longest)
-        x = project(best - (length / size).view(-1, *[1] * (x.ndim - 1)) * gradient)
+        share = torch.where(better, (1.5 * share).clamp(max=1.0), 0.7 * share)
+        size = towards.flatten(1).norm(dim=1).clamp(min=1e-12)
+        length = (share * (cost - target).clamp(min=0) / size).clamp(max=longest)
+        x = project(best - _wide(length / size, x) * towards)
     return Found(best, cost, steps)
+
+
+def _wide(each: Tensor, like: Tensor) -> Tensor:
+    """One number a sample, with axes added."""
+    return each.view(-1, *[1] * (like.ndim - 1))
+
+
+def _shortest(a: Sample, b: Sample) -> Sample:
+    """The shortest vector on the segment from one to the other."""
+    apart = a - b
+    along = (apart * a).flatten(1).sum(1) / apart.square().flatten(1).sum(1).clamp(min=1e-20)
+    return a - _wide(along.clamp(0, 1), a) * apart

@@ -32,8 +32,15 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
         (("design", "nbody", "--bodies", "1"), "bodies must be 2 to 8, got 1"),
         (("design", "nbody", "--frames", "7"), "frames must be 24, or 10 more"),
         (("design", "nbody", "--designs", "0"), "designs must be at least 1, got 0"),
+        (("design", "nbody", "--descent.candidates", "0"), "candidates must be at least 1"),
         (("design", "nbody", "--variant", "still"), "variant must be one of"),
         (("design", "nbody", "--method", "magic"), "method must be one of"),
+        (("design", "nbody", "--bodis", "3"), "did you mean --bodies?"),
+        (
+            ("design", "nbody", "--bodies", "many"),
+            "invalid literal for int() with base 10: 'many'",
+        ),
+        (("generate", "nbody", "--steps", "7"), "steps must be a multiple of stride, got 7 and 4"),
         (("inspect", "nowhere"), "there is no file or folder nowhere"),
     ],
 )

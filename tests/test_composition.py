@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from physgen.denoiser import Counted
 from physgen.energy import positions
 from physgen.gaussian import GaussianMixture
 from physgen.grid import log_snr
 from physgen.kernel import HMC, MALA
+from physgen.meter import Metered
 from physgen.predictor import DDIM, Ancestral
 from physgen.sampler import AsMarginal, Resample, anneal, sample, unit_noise
 from physgen.testbeds import bars, mode_error, ring, some_gaussian, source, wasserstein
@@ -89,7 +89,7 @@ def test_hmc_at_each_level_reaches_the_product(
 def test_a_sum_of_scores_without_values_is_corrected_by_the_line_integral(
     product: GaussianMixture, exact: torch.Tensor, floor: float
 ) -> None:
-    total = Counted(ring()) + Counted(bars())
+    total = Metered(ring()) + Metered(bars())
     start = unit_noise(CHAINS, (2,), source(1))
     result = anneal(
         total,

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from physgen.denoiser import (
     Adapted,
-    Counted,
     DataPrediction,
     EnergyDenoiser,
     EnergyNetwork,
@@ -15,7 +14,6 @@ from physgen.denoiser import (
     VelocityPrediction,
     VPrediction,
 )
-from physgen.energy import positions
 from physgen.network import TrajectoryTransformer
 from physgen.path import Cosine, Path, Rectified, VarianceExploding, VariancePreserving
 from physgen.testbeds import some_gaussian, source
@@ -96,11 +94,3 @@ def test_an_untrained_energy_network_shrinks_as_a_gaussian_would() -> None:
     net = TrajectoryTransformer(features=2, frames=4, width=16, layers=1, heads=2)
     z = torch.randn(3, 4, 1, 2, generator=source())
     torch.testing.assert_close(EnergyDenoiser(net)(z, torch.full((3,), 2.0)), z / 5)
-
-
-def test_evaluations_are_counted_for_every_part() -> None:
-    counted = Counted(some_gaussian(0, dimension=2))
-    at = positions(4)
-    total = counted.over(torch.stack([at[0:2], at[1:3], at[2:4]]))
-    total.shift(torch.randn(5, 4, dtype=torch.float64), 1.0)
-    assert (counted.calls, counted.rows) == (1, 15)

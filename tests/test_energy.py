@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from physgen.denoiser import Counted
 from physgen.energy import Average, Energy, Mixture, Score, check_proper, mean, positions
+from physgen.meter import Metered
 from physgen.testbeds import some_gaussian, source
 
 A, B = some_gaussian(1), some_gaussian(2)
@@ -19,14 +19,14 @@ def test_the_score_of_a_weighted_sum_is_the_weighted_sum_of_scores() -> None:
     z = points()
     expected = A.score(z, 0.3) + 3 * B.score(z, 0.3)
     torch.testing.assert_close((A + 3.0 * B).score(z, 0.3), expected)
-    torch.testing.assert_close((Counted(A) + 3.0 * B).score(z, 0.3), expected)
+    torch.testing.assert_close((Metered(A) + 3.0 * B).score(z, 0.3), expected)
 
 
 def test_a_difference_and_a_negation_are_what_they_say() -> None:
     z = points()
     expected = A.score(z, 0.3) - B.score(z, 0.3)
     torch.testing.assert_close((A - B).score(z, 0.3), expected)
-    torch.testing.assert_close((Counted(A) - Counted(B)).score(z, 0.3), expected)
+    torch.testing.assert_close((Metered(A) - Metered(B)).score(z, 0.3), expected)
     torch.testing.assert_close((-A).score(z, 0.3), -A.score(z, 0.3))
 
 
@@ -40,7 +40,7 @@ def test_only_a_sum_of_energies_has_a_value() -> None:
     assert isinstance(A + B, Energy)
     assert isinstance(2.0 * A, Energy)
     assert isinstance(A.on(positions(5)[1:4]), Energy)
-    for term in (A + Counted(B), Counted(A) + B, 2.0 * Counted(A), Average(A, positions(1, 3))):
+    for term in (A + Metered(B), Metered(A) + B, 2.0 * Metered(A), Average(A, positions(1, 3))):
         assert isinstance(term, Score) and not isinstance(term, Energy)
 
 
@@ -64,7 +64,7 @@ def test_many_parts_in_one_call_are_the_sum_of_the_parts() -> None:
     z, at = points(dimension=4), positions(4)
     parts = [at[0:2], at[1:3], at[2:4], at[[0, 3]]]
     expected = sum((PAIR.on(part).score(z, 0.3) for part in parts), torch.zeros_like(z))
-    for term in (PAIR, Counted(PAIR)):
+    for term in (PAIR, Metered(PAIR)):
         torch.testing.assert_close(term.over(torch.stack(parts)).score(z, 0.3), expected)
 
 
@@ -83,7 +83,7 @@ def test_an_average_that_leaves_entries_out_is_refused() -> None:
 def test_levels_may_differ_between_samples() -> None:
     z, at = points(dimension=4), positions(4)
     levels = torch.rand(6, dtype=torch.float64, generator=source()) + 0.1
-    term = Counted(PAIR).over(torch.stack([at[0:2], at[2:4]]))
+    term = Metered(PAIR).over(torch.stack([at[0:2], at[2:4]]))
     together = term.shift(z, levels)
     alone = torch.cat([term.shift(z[k : k + 1], levels[k].item()) for k in range(6)])
     torch.testing.assert_close(together, alone)

@@ -9,6 +9,7 @@ from physgen.gaussian import gaussian
 from physgen.grid import log_snr
 from physgen.guidance import (
     Capped,
+    Constraint,
     DetachedGuidance,
     Fixed,
     Guidance,
@@ -109,6 +110,17 @@ def test_below_its_level_guidance_rests() -> None:
     term = Guided(LAW, cost, Fixed(5.0), until=0.5)
     torch.testing.assert_close(term.shift(z, 0.4), LAW.shift(z, 0.4))
     assert (term.shift(z, 0.6) - LAW.shift(z, 0.6)).abs().max() > 0.01
+
+
+def test_a_constraint_is_asked_in_full_at_no_noise_and_by_half_at_its_level() -> None:
+    z = points()
+    base = LAW.shift(z, 0.5)
+    full = Guided(LAW, cost, Fixed(0.7)).shift(z, 0.5) - base
+    for level, share in ((0.5, 0.5), (0.5 / 3, 0.1), (1e4, 1.0)):
+        term = Guided(
+            LAW, lambda x: 0 * cost(x), Fixed(0.7), constraints=[Constraint(cost, level)]
+        )
+        torch.testing.assert_close(term.shift(z, 0.5) - base, share * full)
 
 
 def test_observing_is_exact_for_a_gaussian_at_every_level() -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from physgen.denoiser import Counted
 from physgen.energy import Energy, Score
 from physgen.kernel import HMC, MALA, ULA, Chain, Info, Kernel, Renoise, UnadjustedHMC, _metropolis
+from physgen.meter import Metered
 from physgen.sampler import chains
 from physgen.shapes import Level, PerSample, Sample
 from physgen.testbeds import isotropic, source
@@ -47,7 +47,7 @@ def test_a_kernel_that_starts_in_the_target_stays_there(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize("kernel", [MALA(0.8), HMC(0.8)], ids=lambda k: repr(k))
 def test_the_line_integral_stands_in_for_a_missing_value(kernel: Kernel) -> None:
-    mean, covariance = drift(Counted(TWO), kernel, steps=40)
+    mean, covariance = drift(Metered(TWO), kernel, steps=40)
     assert mean < 0.03 and covariance < 0.03
 
 
