@@ -13,6 +13,7 @@ from pathlib import Path
 import tyro
 
 from physgen.cli import stages
+from physgen.design_tasks.nbody_design import Descent
 from physgen.design_tasks.nbody_run import NBodyOptions, design_nbody
 from physgen.verdict import Figure, Verdict, load_verdict
 
@@ -42,6 +43,10 @@ class Row:
     """classic or moving."""
     polish: int = 0
     """Simulations to improve each design with."""
+    candidates: int = 1
+    """Samples for each design, of which one is kept."""
+    steps: int = Descent().steps
+    """Noise levels."""
     designs: int = 500
     """Designs in the row."""
     baselines: int = 100
@@ -51,7 +56,7 @@ class Row:
     seed: int = 0
     """Of everything random."""
     all: bool = False
-    """All rows of both variants; the options bodies, frames, variant and polish are not used."""
+    """All rows of both variants; only designs, baselines, seed and out are used."""
     out: Path = Path("runs/benchmark-nbody")
     """Folder for the verdicts."""
 
@@ -59,17 +64,15 @@ class Row:
         if not self.all:
             return [self]
         sizes = [replace(self, bodies=n, frames=frames) for n, frames in LOGGED]
-        moving = [
-            replace(self, bodies=n, frames=24, variant="moving", polish=polish)
-            for n in (2, 4, 8)
-            for polish in (0, 20)
-        ]
+        two = replace(self, variant="moving", method="mean", candidates=2, steps=24)
+        moving = [replace(two, bodies=n, polish=polish) for n in (2, 4, 8) for polish in (0, 20)]
         return [*sizes, *moving]
 
     @property
     def folder(self) -> Path:
         name = f"{self.variant}-{self.bodies}-{self.frames}-{self.method}-{self.polish}"
-        return self.out / f"{name}-{self.designs}-{self.seed}"
+        how = f"{self.candidates}-{self.steps}"
+        return self.out / f"{name}-{how}-{self.designs}-{self.seed}"
 
     def verdict(self) -> Verdict:
         kept = self.folder / "verdict.json"
@@ -82,6 +85,7 @@ class Row:
             variant=self.variant,
             polish=self.polish,
             method=self.method,
+            descent=Descent(steps=self.steps, candidates=self.candidates),
             baselines=self.baselines,
             seed=self.seed,
             out=self.folder,
@@ -91,9 +95,11 @@ class Row:
 
 
 HEAD = (
-    "| variant | bodies | instants | polish | objective | MAE | CinDM objective / MAE | bound "
-    "| random | best of 1000 | CMA-ES (720) | own claim | invalid | NFE | sampling |"
+    "| variant | bodies | instants | solver calls | objective | MAE | CinDM objective / MAE "
+    "| bound | random | best of 1000 | CMA-ES (720) | random + polish | own claim | invalid "
+    "| designs | NFE | sampling |"
 )
+SEARCHES = ("random", "best of 1000 random", "CMA-ES")
 
 
 def shown(figure: Figure, digits: int = 3) -> str:
@@ -106,8 +112,9 @@ def line(row: Row, verdict: Verdict) -> str:
     found = verdict.figures
     others = [
         f"{verdict.baselines[name].figures['objective'].mean:.3f}"
-        for name in ("random", "best of 1000 random", "CMA-ES")
         if name in verdict.baselines
+        else "–"
+        for name in (*SEARCHES, f"random + {row.polish} polish")
     ]
     cells = (
         row.variant,
@@ -121,6 +128,7 @@ def line(row: Row, verdict: Verdict) -> str:
         *others,
         f"{found['objective_claimed'].mean:.3f}",
         f"{100 * verdict.invalid_fraction:.0f} %",
+        verdict.designs,
         f"{verdict.network_evaluations:.0f}",
         f"{verdict.seconds['sampling']:.0f} s",
     )

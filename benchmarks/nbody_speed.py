@@ -1,8 +1,9 @@
 """Where the time of N-body design goes, and what it is to the published procedure.
 
 Three things, all measured in one run on one machine: the share of sampling time inside the
-network, forwards and backwards; how time grows with windows and pairs; and the seconds a design
-of the published procedure over ours, with the objectives of both by the true solver.
+network, forwards and backwards, on one thread; how time grows with windows and pairs; and the
+seconds a design of the published procedure over ours, with the objectives of both by the true
+solver.
 """
 
 import time
@@ -10,14 +11,12 @@ from dataclasses import dataclass
 
 import torch
 import tyro
-from torch import Tensor
 
 from physgen.design_tasks.nbody import NBody, Start
 from physgen.design_tasks.nbody_cindm import draw_cindm
 from physgen.design_tasks.nbody_design import Drawn, draw, parts
 from physgen.design_tasks.nbody_prior import load_prior
 from physgen.energy import Score
-from physgen.shapes import Level
 from physgen.verdict import figure
 
 
@@ -27,51 +26,8 @@ class Speed:
 
     designs: int = 60
     """Designs of four bodies, for our sampler."""
-    published: int = 20
+    published: int = 10
     """Designs of four bodies, for the published procedure; 0 to leave it out."""
-
-
-class Timed(Score):
-    """A score that adds up the time spent in another, and in its backward pass."""
-
-    def __init__(self, term: Score) -> None:
-        self.term = term
-        self.seconds = 0.0
-
-    def shift(self, z: Tensor, s: Level) -> Tensor:
-        began = time.perf_counter()
-        out: Tensor = Watched.apply(z, self, s)  # type: ignore[no-untyped-call]
-        self.seconds += time.perf_counter() - began
-        return out
-
-    @property
-    def marginal(self) -> bool:
-        return self.term.marginal
-
-
-class Watched(torch.autograd.Function):
-    """A score as one node of the graph, so that its backward pass can be timed."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, *arguments: object) -> Tensor:
-        z, timed, s = arguments
-        assert isinstance(z, Tensor) and isinstance(timed, Timed)
-        assert isinstance(s, float | Tensor)
-        with torch.enable_grad():
-            ctx.z = z.detach().requires_grad_(z.requires_grad)  # type: ignore[attr-defined]
-            ctx.out = timed.term.shift(ctx.z, s)  # type: ignore[attr-defined]
-        ctx.timed = timed  # type: ignore[attr-defined]
-        out: Tensor = ctx.out.detach()  # type: ignore[attr-defined]
-        return out
-
-    @staticmethod
-    def backward(
-        ctx: torch.autograd.function.FunctionCtx, *slopes: Tensor
-    ) -> tuple[Tensor, None, None]:
-        began = time.perf_counter()
-        (slope,) = torch.autograd.grad(ctx.out, ctx.z, slopes[0])  # type: ignore[attr-defined]
-        ctx.timed.seconds += time.perf_counter() - began  # type: ignore[attr-defined]
-        return slope, None, None
 
 
 def timed(prior: Score, bodies: int, frames: int, designs: int) -> tuple[Drawn, float]:
@@ -81,22 +37,26 @@ def timed(prior: Score, bodies: int, frames: int, designs: int) -> tuple[Drawn, 
     return drawn, time.perf_counter() - began
 
 
-def main(options: Speed) -> None:
-    prior = load_prior()
-    timed(prior, 2, 24, 32)
-    watched = Timed(prior)
-    _, seconds = timed(watched, 4, 24, options.designs)
-    print(f"share of sampling time inside the network: {100 * watched.seconds / seconds:.1f} %")
-    print("\n| bodies | instants | windows of pairs | ms a design | ms for each of them |")
+def inside(prior: Score, designs: int) -> None:
+    """The share of the network, where one thread does everything."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    drawn, seconds = timed(prior, 4, 24, designs)
+    torch.set_num_threads(threads)
+    print(f"sampling time inside the network: {100 * drawn.network_seconds / seconds:.1f} %")
+
+
+def growth(prior: Score) -> None:
+    """Milliseconds for each network evaluation, whatever there is to be composed."""
+    print("\n| bodies | instants | windows of pairs | ms a design | ms an evaluation |")
     print("|---|---|---|---|---|")
     for bodies, frames in ((2, 24), (2, 34), (2, 54), (2, 94), (4, 24), (8, 24), (8, 44)):
         count = parts(NBody(bodies, frames, Start()))
         designs = max(4, 192 // count)
-        _, seconds = timed(prior, bodies, frames, designs)
+        drawn, seconds = timed(prior, bodies, frames, designs)
         each = 1e3 * seconds / designs
-        print(f"| {bodies} | {frames} | {count} | {each:.0f} | {each / count:.1f} |", flush=True)
-    if options.published:
-        compare(prior, options)
+        one = each / (drawn.evaluations * count)
+        print(f"| {bodies} | {frames} | {count} | {each:.0f} | {one:.2f} |", flush=True)
 
 
 def compare(prior: Score, options: Speed) -> None:
@@ -108,7 +68,7 @@ def compare(prior: Score, options: Speed) -> None:
     theirs_seconds = time.perf_counter() - began
     theirs = task.judge(theirs_drawn.motion)
     each, theirs_each = seconds / options.designs, theirs_seconds / options.published
-    print("\n4 bodies, 24 instants, the same network:")
+    print(f"\n4 bodies, 24 instants, the same network, {torch.get_num_threads()} threads:")
     print(
         f"ours:      {figure(ours.objective, '')}, MAE {figure(ours.mae, '')}, {each:.2f} s each"
     )
@@ -119,4 +79,10 @@ def compare(prior: Score, options: Speed) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Speed))
+    options = tyro.cli(Speed)
+    prior = load_prior()
+    timed(prior, 2, 24, 32)
+    inside(prior, options.designs)
+    growth(prior)
+    if options.published:
+        compare(prior, options)

@@ -124,7 +124,8 @@ class Descent:
     until: float = 0.03
     """Noise level below which the prior works alone."""
     candidates: int = 1
-    """Samples for each design, of which the prior keeps the one it finds most plausible."""
+    """Samples for each design, of which one is kept: the most plausible to the prior, or, where
+    designs are polished, the best to the solver."""
 
     def __post_init__(self) -> None:
         if self.candidates < 1:

@@ -1,14 +1,14 @@
 """``physgen design nbody``: draw, polish, judge, compare, show."""
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from physgen.design_tasks import nbody_view
-from physgen.design_tasks.nbody import VARIANTS, Judged, Motion, NBody
+from physgen.design_tasks.nbody import VARIANTS, Design, Judged, Motion, NBody
 from physgen.design_tasks.nbody_cindm import draw_cindm
 from physgen.design_tasks.nbody_costs import Prices
 from physgen.design_tasks.nbody_design import (
@@ -27,7 +27,7 @@ from physgen.energy import Score
 from physgen.files import writable_folder
 from physgen.progress import Progress
 from physgen.report import Picture, write_report
-from physgen.search import best_of, polish
+from physgen.search import Found, best_of, polish
 from physgen.verdict import Baseline, Figure, Verdict, figure, versions
 
 METHODS: dict[str, Composition] = {
@@ -80,30 +80,31 @@ class NBodyOptions:
         for name, least in (("designs", 1), ("polish", 0), ("baselines", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if 0 < self.polish <= self.descent.candidates:
+            raise ValueError(
+                f"polish must be more than candidates, {self.descent.candidates}, which take one "
+                f"simulation each, got {self.polish}"
+            )
         windows(self.frames)
         return NBody(self.bodies, self.frames, VARIANTS[self.variant])
 
 
 def generate(options: NBodyOptions, task: NBody, prior: Score, progress: Progress) -> Drawn:
-    """The designs of the chosen method, no solver asked."""
+    """The designs of the chosen method, no solver asked; all candidates if it will be."""
     generator = torch.Generator().manual_seed(options.seed)
     if options.method == "cindm":
         return draw_cindm(prior, task, options.designs, generator, progress)
+    count, descent = options.designs, options.descent
+    if options.polish:
+        count, descent = count * descent.candidates, replace(descent, candidates=1)
     composition = METHODS[options.method]
-    return draw(
-        prior,
-        task,
-        options.designs,
-        generator,
-        composition,
-        options.prices,
-        options.descent,
-        progress,
-    )
+    drawn = draw(prior, task, count, generator, composition, options.prices, descent, progress)
+    share = count / options.designs
+    return replace(drawn, evaluations=share * drawn.evaluations)
 
 
-def compare(task: NBody, designs: int, seed: int) -> dict[str, Baseline]:
-    """Searches on the true solver: random, best of a thousand, CMA-ES."""
+def compare(task: NBody, designs: int, seed: int, polish: int) -> dict[str, Baseline]:
+    """Searches on the true solver: random, best of a thousand, CMA-ES, and polish by itself."""
     generator = torch.Generator().manual_seed(seed)
     rows = {}
     began = time.perf_counter()
@@ -115,6 +116,11 @@ def compare(task: NBody, designs: int, seed: int) -> dict[str, Baseline]:
     began = time.perf_counter()
     found = task.evolve(designs, generator)
     rows["CMA-ES"] = _baseline(found.cost, found.calls, time.perf_counter() - began)
+    if polish:
+        began = time.perf_counter()
+        found = polished(task, task.random(designs, generator), polish)
+        name = f"random + {polish} polish"
+        rows[name] = _baseline(found.cost, found.calls, time.perf_counter() - began)
     return rows
 
 
@@ -136,7 +142,9 @@ def design_nbody(options: NBodyOptions, progress: Progress = SILENT) -> Verdict:
     motion = drawn.motion
     if options.polish:
         progress.stage(f"polishing with {options.polish} simulations a design")
-        motion = _polished(task, motion, options.polish)
+        candidates = len(motion) // options.designs
+        found = polished(task, motion[:, 0], options.polish, candidates)
+        motion = task.simulate(found.design)
     judging = time.perf_counter()
     progress.stage("judging by the true solver")
     judged = task.judge(motion)
@@ -144,7 +152,7 @@ def design_nbody(options: NBodyOptions, progress: Progress = SILENT) -> Verdict:
     baselines = {}
     if options.baselines:
         progress.stage(f"searching on the true solver for {options.baselines} designs, to compare")
-        baselines = compare(task, options.baselines, options.seed + 1)
+        baselines = compare(task, options.baselines, options.seed + 1, options.polish)
     verdict = Verdict(
         task=f"nbody {options.variant}, {options.bodies} bodies, {options.frames} instants",
         method=options.method + (f" + {options.polish} polish" if options.polish else ""),
@@ -193,12 +201,20 @@ def _plain(value: object) -> dict[str, object]:
     return {k: str(v) if isinstance(v, Path) else v for k, v in value.items()}
 
 
-def _polished(task: NBody, motion: Motion, calls: int) -> Motion:
-    """Better first instants, and the solver's own motion from there."""
-    found = polish(
-        task.objective, motion[:, 0], 0.9 * (task.bound or 0.0), calls, task.variant.allowed
-    )
-    return task.simulate(found.design)
+def polished(task: NBody, design: Design, calls: int, candidates: int = 1) -> Found:
+    """The best of every so many candidates in a row, improved by the solver's gradient.
+
+    Arguments:
+        calls: Simulations for each design that is kept, one for each candidate included.
+    """
+    if candidates > 1:
+        cost = task.objective(design).view(-1, candidates)
+        rows = torch.arange(len(cost))
+        design = design.unflatten(0, (-1, candidates))[rows, cost.argmin(1)]
+        calls -= candidates
+    target = 0.8 * (task.bound or 0.0)
+    found = polish(task.objective, design, target, calls, task.variant.allowed)
+    return replace(found, calls=calls + (candidates if candidates > 1 else 0))
 
 
 def _figures(judged: Judged) -> dict[str, Figure]:

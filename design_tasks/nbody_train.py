@@ -39,7 +39,7 @@ class NBodyTraining:
     """The network."""
     noise: Denoising = field(default_factory=Denoising)
     """Noise levels of the loss."""
-    start: Path | None = None
+    initial: Path | None = None
     """Weights of the same network to begin with, such as those that ship; random if not given."""
     runs: int = 20_000
     """Simulations to make anew."""
@@ -106,12 +106,12 @@ def _first(options: NBodyTraining) -> tuple[Preconditioned, object]:
     Raises:
         ValueError: the weights to begin with are those of another network.
     """
-    if options.start is None:
+    if options.initial is None:
         return options.network.build(), None
-    model, facts = read_prior(options.start)
+    model, facts = read_prior(options.initial)
     if facts["architecture"] != asdict(options.network):
         raise ValueError(
-            f"{options.start} holds a network with {facts['architecture']}, this run trains "
+            f"{options.initial} holds a network with {facts['architecture']}, this run trains "
             f"{asdict(options.network)}: choose the same --network"
         )
     return model.requires_grad_(True), {k: v for k, v in facts.items() if k != "architecture"}

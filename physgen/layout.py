@@ -16,7 +16,8 @@ class Layout:
     """Fields of fixed shapes, laid one behind the other in a flat sample.
 
     Arguments:
-        fields: The shape of each field without the batch, by name, in order.
+        fields: The shape of each field without the batch, by name, in order; ``()`` for one
+            number a sample.
     """
 
     fields: Mapping[str, tuple[int, ...]]
@@ -39,7 +40,8 @@ class Layout:
                     f"field {name} has shape {shape} for each sample, "
                     f"got {tuple(values[name].shape[1:])}"
                 )
-        return torch.cat([values[name].flatten(1) for name in self.fields], dim=1)
+        rows = [values[name].reshape(len(values[name]), -1) for name in self.fields]
+        return torch.cat(rows, dim=1)
 
     def split(self, joined: Float[Tensor, "batch size"]) -> dict[str, Tensor]:
         """The fields of a flat sample, as views.
@@ -54,7 +56,10 @@ class Layout:
             )
         parts = joined.split([prod(shape) for shape in self.fields.values()], dim=1)
         named = zip(self.fields.items(), parts, strict=True)
-        return {name: part.unflatten(1, shape or (1,)) for (name, shape), part in named}
+        return {
+            name: part.unflatten(1, shape) if shape else part[:, 0]
+            for (name, shape), part in named
+        }
 
     def places(self, name: str) -> Places:
         """Where a field lies, to put a term on it with :meth:`physgen.energy.Score.on`."""

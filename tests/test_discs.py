@@ -133,19 +133,29 @@ def test_gradients_are_those_of_continuous_time() -> None:
     """Against differences of a solver with a time step fifty times finer."""
     position, velocity = starts(2, 24)
     weight = torch.randn(24, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    x = position.clone().requires_grad_()
-    (slope,) = torch.autograd.grad((end(x, velocity, 1 / 60) * weight).sum(), x)
-    step = 0.05
-    finite = torch.zeros_like(position)
-    for body in range(2):
-        for axis in range(2):
-            nudge = torch.zeros_like(position)
-            nudge[:, body, axis] = step
-            ahead = end(position + nudge, velocity, 1 / 3000)
-            behind = end(position - nudge, velocity, 1 / 3000)
-            finite[:, body, axis] = ((ahead - behind) * weight).sum((1, 2)) / (2 * step)
-    error = (slope - finite).flatten(1).norm(dim=1) / finite.flatten(1).norm(dim=1)
-    assert error.median().item() < 0.12
+
+    def cost(x: Tensor, dt: float) -> Tensor:
+        """Of starts on top of one another, ``(nudge * simulation, body, 2)``."""
+        last = end(x, velocity.repeat(len(x) // 24, 1, 1), dt)
+        each: Tensor = (last.unflatten(0, (-1, 24)).transpose(2, 3) * weight).sum((2, 3))
+        return each
+
+    nudge = torch.eye(4, dtype=torch.float64).view(4, 1, 2, 2)
+    ahead, behind = (
+        cost((position + sign * nudge).flatten(0, 1), 1 / 3000) for sign in (1.0, -1.0)
+    )
+    finite = ((ahead - behind) / 2).T.reshape(24, 2, 2)
+
+    def error(dt: float) -> float:
+        """Of three quarters of the simulations; in others the nudge makes or breaks a contact."""
+        x = position.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(cost(x, dt).sum(), x)
+        apart, size = (y.flatten(1).norm(dim=1) for y in (slope - finite, finite))
+        return float((apart / size).quantile(0.75))
+
+    coarse, fine = error(1 / 60), error(1 / 600)
+    assert coarse < 0.08
+    assert fine < 0.03
 
 
 def test_the_gradient_behind_a_wall_has_the_mirrored_sign() -> None:
