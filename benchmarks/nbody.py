@@ -96,14 +96,22 @@ class Row:
 
 HEAD = (
     "| variant | bodies | instants | solver calls | objective | MAE | CinDM objective / MAE "
-    "| bound | random | best of 1000 | CMA-ES (720) | random + polish | own claim | invalid "
+    "| finer | bound | random | best of 1000 | CMA-ES (720), finer | random + polish, finer "
+    "| own claim | invalid "
     "| designs | NFE | sampling |"
 )
-SEARCHES = ("random", "best of 1000 random", "CMA-ES")
 
 
 def shown(figure: Figure, digits: int = 3) -> str:
     return f"{figure.mean:.{digits}f} ± {(figure.ci95[1] - figure.ci95[0]) / 2:.{digits}f}"
+
+
+def baseline(verdict: Verdict, name: str, fine: bool) -> str:
+    if name not in verdict.baselines:
+        return "–"
+    figures = verdict.baselines[name].figures
+    means = [figures["objective"].mean] + [figures["objective_fine"].mean] * fine
+    return ", ".join(f"{mean:.3f}" for mean in means)
 
 
 def line(row: Row, verdict: Verdict) -> str:
@@ -111,10 +119,13 @@ def line(row: Row, verdict: Verdict) -> str:
     logged = LOGGED.get((row.bodies, row.frames)) if classic else None
     found = verdict.figures
     others = [
-        f"{verdict.baselines[name].figures['objective'].mean:.3f}"
-        if name in verdict.baselines
-        else "–"
-        for name in (*SEARCHES, f"random + {row.polish} polish")
+        baseline(verdict, name, fine)
+        for name, fine in (
+            ("random", False),
+            ("best of 1000", False),
+            ("CMA-ES", True),
+            (f"random + {row.polish} polish", True),
+        )
     ]
     cells = (
         row.variant,
@@ -124,6 +135,7 @@ def line(row: Row, verdict: Verdict) -> str:
         shown(found["objective"]),
         shown(found["mae"], 4),
         f"{logged[0]:.3f} / {logged[1]:.3f}" if logged else "–",
+        f"{found['objective_fine'].mean:.3f}",
         f"{verdict.bound:.3f}" if verdict.bound is not None else "–",
         *others,
         f"{found['objective_claimed'].mean:.3f}",

@@ -1,11 +1,11 @@
 """``physgen design nbody``: draw, polish, judge, compare, show."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from physgen.design_tasks import nbody_view
 from physgen.design_tasks.nbody import VARIANTS, Design, Judged, Motion, NBody
@@ -106,26 +106,34 @@ def generate(options: NBodyOptions, task: NBody, prior: Score, progress: Progres
 def compare(task: NBody, designs: int, seed: int, polish: int) -> dict[str, Baseline]:
     """Searches on the true solver: random, best of a thousand, CMA-ES, and polish by itself."""
     generator = torch.Generator().manual_seed(seed)
-    rows = {}
-    began = time.perf_counter()
-    random = task.objective(task.random(max(designs, 500), generator))
-    rows["random"] = _baseline(random, 0, time.perf_counter() - began)
-    began = time.perf_counter()
-    best = best_of(task.random, task.objective, designs, 1000, generator)
-    rows["best of 1000 random"] = _baseline(best.cost, best.calls, time.perf_counter() - began)
-    began = time.perf_counter()
-    found = task.evolve(designs, generator)
-    rows["CMA-ES"] = _baseline(found.cost, found.calls, time.perf_counter() - began)
+
+    def random() -> Found:
+        design = task.random(max(designs, 500), generator)
+        return Found(design, task.objective(design), 0)
+
+    def best() -> Found:
+        return best_of(task.random, task.objective, designs, 1000, generator)
+
+    searches = {
+        "random": random,
+        "best of 1000": best,
+        "CMA-ES": lambda: task.evolve(designs, generator),
+    }
     if polish:
-        began = time.perf_counter()
-        found = polished(task, task.random(designs, generator), polish)
-        name = f"random + {polish} polish"
-        rows[name] = _baseline(found.cost, found.calls, time.perf_counter() - began)
-    return rows
+        start = task.random(designs, generator)
+        searches[f"random + {polish} polish"] = lambda: polished(task, start, polish)
+    return {name: _baseline(task, search) for name, search in searches.items()}
 
 
-def _baseline(cost: Tensor, calls: int, seconds: float) -> Baseline:
-    return Baseline({"objective": figure(cost, "boxes")}, calls, seconds, len(cost))
+def _baseline(task: NBody, search: Callable[[], Found]) -> Baseline:
+    began = time.perf_counter()
+    found = search()
+    seconds = time.perf_counter() - began
+    figures = {
+        "objective": figure(found.cost, "boxes"),
+        "objective_fine": figure(task.objective_fine(found.design), "boxes"),
+    }
+    return Baseline(figures, found.calls, seconds, len(found.cost))
 
 
 def design_nbody(options: NBodyOptions, progress: Progress = SILENT) -> Verdict:

@@ -64,7 +64,8 @@ def draw_distribution(path: Path, verdict: Verdict, objective: Tensor) -> None:
         axis.text(mean, 0.02 + 0.11 * k, f" {name}", color=COLOURS[1 + k], fontsize=9)
     if verdict.bound is not None:
         axis.axvline(verdict.bound, color="k", lw=1.2)
-        axis.text(verdict.bound, 0.98, f"{BOUND} ", fontsize=9, va="top", ha="right")
+        axis.text(verdict.bound, 0.02, BOUND, fontsize=9, rotation=90, ha="right", va="bottom")
+        axis.margins(x=0.08)
     axis.set_xlabel("objective by the true solver: mean distance to the centre [box sides]")
     axis.set_ylabel("share of designs below")
     axis.set_ylim(0, 1.02)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from physgen.files import write_text
-from physgen.verdict import BOUND, Verdict
+from physgen.verdict import COLUMNS, Verdict, comparison
 
 STYLE = """
 body { font: 16px/1.55 Georgia, 'Times New Roman', serif; color: #222; background: #fdfdfb;
@@ -22,6 +22,10 @@ figure { margin: 1.2rem 0; } figure img { max-width: 100%; }
 figcaption { font-size: .9rem; color: #555; } code { font-size: .9em; }
 p.warning { background: #fff3d6; border-left: 4px solid #e0a100; padding: .5rem .9rem; }
 """
+
+
+LEGEND = """<p>Objective: lower is better. <i>Finer</i> is its mean by a solver finer than the one
+that designs were searched with; <i>calls</i> are simulations for each design.</p>"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ def write_report(
         *(f"<p class='warning'>{_text(line)}</p>" for line in verdict.warnings),
         "<h2>The verdict of the true solver</h2>",
         _comparison(verdict),
+        LEGEND,
         _figures(verdict),
         "<h2>To look at</h2>",
         *(_picture(picture) for picture in pictures),
@@ -72,20 +77,8 @@ def _table(head: Sequence[str], rows: Sequence[tuple[str, Sequence[object]]]) ->
 
 
 def _comparison(verdict: Verdict) -> str:
-    head = ("method", "objective", "median", "best", "designs", "solver calls", "seconds")
-    rows: list[tuple[str, Sequence[object]]] = []
-    if verdict.bound is not None:
-        bound = (BOUND, f"{verdict.bound:.4f}", "", "", "", "", "")
-        rows.append(("", bound))
-    for name, row in verdict.baselines.items():
-        found = row.figures["objective"]
-        cells = (name, found, f"{found.median:.4f}", f"{found.best:.4f}")
-        rows.append(("", (*cells, row.designs, row.solver_calls, f"{row.seconds:.1f}")))
-    found = verdict.figures["objective"]
-    cells = (verdict.method, found, f"{found.median:.4f}", f"{found.best:.4f}")
-    ours = (*cells, verdict.designs, verdict.solver_calls, f"{verdict.seconds['sampling']:.1f}")
-    rows.append(("ours", ours))
-    return _table(head, rows)
+    *others, own = comparison(verdict)
+    return _table(COLUMNS, [*(("", row) for row in others), ("ours", own)])
 
 
 def _figures(verdict: Verdict) -> str:

@@ -135,6 +135,34 @@ def _figures(raw: Mapping[str, Mapping[str, object]]) -> dict[str, Figure]:
     }
 
 
+COLUMNS = ("method", "mean ± 95 %", "median", "finer", "designs", "calls", "seconds")
+"""Of the comparison; *finer* is the mean by a finer solver than designs were searched with."""
+
+
+def comparison(verdict: Verdict, main: str = "objective") -> list[tuple[str, ...]]:
+    """The bound, the baselines and, last, what was designed: one row each, in cells."""
+
+    def cells(
+        name: str, figures: Mapping[str, Figure], designs: int, calls: int, seconds: float
+    ) -> tuple[str, ...]:
+        found, fine = figures[main], figures.get(f"{main}_fine")
+        finer = f"{fine.mean:.4f}" if fine else ""
+        means = (str(found), f"{found.median:.4f}", finer)
+        return (name, *means, str(designs), str(calls), f"{seconds:.1f}")
+
+    bound = verdict.bound
+    rows: list[tuple[str, ...]] = []
+    if bound is not None:
+        rows.append((BOUND, f"{bound:.4f}", *[""] * 5))
+    rows += [
+        cells(name, row.figures, row.designs, row.solver_calls, row.seconds)
+        for name, row in verdict.baselines.items()
+    ]
+    spent = sum(verdict.seconds.get(stage, 0.0) for stage in ("sampling", "polishing"))
+    own = (verdict.figures, verdict.designs, verdict.solver_calls, spent)
+    return [*rows, cells(verdict.method, *own)]
+
+
 def table(verdict: Verdict, main: str = "objective") -> Table:
     """The design beside its bound and its baselines."""
     grid = Table(
@@ -144,35 +172,17 @@ def table(verdict: Verdict, main: str = "objective") -> Table:
         collapse_padding=True,
         caption_justify="left",
     )
-    for name in ("method", "mean ± 95 %", "median", "best", "designs", "calls", "seconds"):
+    for name in COLUMNS:
         grid.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
-    if verdict.bound is not None:
-        grid.add_row(BOUND, f"{verdict.bound:.4f}", "", "", "", "", "")
-    for name, row in verdict.baselines.items():
-        found = row.figures[main]
-        grid.add_row(
-            name,
-            str(found),
-            f"{found.median:.4f}",
-            f"{found.best:.4f}",
-            str(row.designs),
-            str(row.solver_calls),
-            f"{row.seconds:.1f}",
-        )
-    found = verdict.figures[main]
-    grid.add_row(
-        f"[bold]{verdict.method}",
-        f"[bold]{found}",
-        f"{found.median:.4f}",
-        f"{found.best:.4f}",
-        str(verdict.designs),
-        str(verdict.solver_calls),
-        f"{verdict.seconds['sampling']:.1f}",
-    )
-    others = [f"{name} {value}" for name, value in verdict.figures.items() if name != main]
-    others.append(f"invalid designs {100 * verdict.invalid_fraction:.1f} %")
-    others.append(f"network evaluations for each part {verdict.network_evaluations:.0f}")
-    grid.caption = "calls: simulations for each design\n" + "\n".join(others)
+    *others, own = comparison(verdict, main)
+    for row in others:
+        grid.add_row(*row)
+    grid.add_row(*(f"[bold]{cell}" for cell in own))
+    facts = [f"{name} {value}" for name, value in verdict.figures.items() if name != main]
+    facts.append(f"invalid designs {100 * verdict.invalid_fraction:.1f} %")
+    facts.append(f"network evaluations for each part {verdict.network_evaluations:.0f}")
+    legend = "calls: simulations for each design; finer: mean by a finer solver"
+    grid.caption = "\n".join((legend, *facts))
     return grid
 
 

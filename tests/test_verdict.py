@@ -11,7 +11,16 @@ from scipy import stats
 
 from physgen.report import Picture, write_report
 from physgen.testbeds import source
-from physgen.verdict import Baseline, Verdict, figure, load_verdict, table, versions
+from physgen.verdict import (
+    COLUMNS,
+    Baseline,
+    Verdict,
+    comparison,
+    figure,
+    load_verdict,
+    table,
+    versions,
+)
 
 
 def some_verdict() -> Verdict:
@@ -24,12 +33,16 @@ def some_verdict() -> Verdict:
         versions=versions(),
         designs=50,
         invalid_fraction=0.02,
-        figures={"objective": figure(scores, "m"), "mae": figure(scores / 10, "m")},
+        figures={
+            "objective": figure(scores, "m"),
+            "objective_fine": figure(scores + 4, "m"),
+            "mae": figure(scores / 10, "m"),
+        },
         bound=0.125,
         baselines={"random": Baseline({"objective": figure(scores + 1, "m")}, 7, 1.5, 50)},
         network_evaluations=40.0,
         solver_calls=0,
-        seconds={"sampling": 2.5},
+        seconds={"sampling": 2.5, "polishing": 4.0},
         warnings=("beware",),
         files=("verdict.json",),
     )
@@ -85,6 +98,15 @@ def test_the_table_fits_a_narrow_terminal_and_says_everything() -> None:
         assert word in said
     assert "…" not in said
     console.file.close()
+
+
+def test_the_comparison_has_what_was_designed_last_with_all_it_took() -> None:
+    bound, random, ours = comparison(some_verdict())
+    assert bound[:2] == ("geometric bound", "0.1250")
+    assert (random[0], random[3:]) == ("random", ("", "50", "7", "1.5"))
+    fine = some_verdict().figures["objective_fine"].mean
+    assert (ours[0], ours[3:]) == ("ours", (f"{fine:.4f}", "50", "0", "6.5"))
+    assert len(ours) == len(COLUMNS)
 
 
 def test_a_verdict_without_a_bound_shows_none(tmp_path: Path) -> None:
