@@ -21,7 +21,7 @@ from physgen.shapes import PerSample
 
 @dataclass(frozen=True)
 class Prices:
-    """Weights of the costs, which are exponents: ``exp(-weight * cost)``."""
+    """Weights of the costs, which are exponents, ``exp(-weight * cost)``, and where they begin."""
 
     objective: float = 3000.0
     """Of the distance to the centre at the end, in boxes, for each disc of a classic design."""
@@ -35,17 +35,15 @@ class Prices:
     """Of the squared overlaps between discs and with walls, in boxes."""
     flight: float = 1e6
     """Of the squared departures from straight flight, in boxes, for each disc and instant."""
+    seen: float = 0.3
+    """Noise level below which places are known well enough to ask that discs do not overlap."""
+    straight: float = 0.1
+    """Noise level below which paths are known well enough to ask that they are straight."""
 
     def of_end(self, task: NBody) -> float:
         """The price of the task's objective."""
         each = self.moving if isinstance(task.variant, MovingStart) else self.objective
         return each * task.bodies
-
-
-SEEN = 0.3
-"""Noise level below which the places of discs are known well enough to ask for no overlap."""
-STRAIGHT = 0.1
-"""Noise level below which the paths of discs are known well enough to ask for straight flight."""
 
 
 def wanted(task: NBody, prices: Prices) -> Callable[[Tensor], PerSample]:
@@ -67,8 +65,8 @@ def wanted(task: NBody, prices: Prices) -> Callable[[Tensor], PerSample]:
 def obeyed(prices: Prices) -> tuple[Constraint, Constraint]:
     """The costs of what a clean sample fails to be as a motion."""
     return (
-        Constraint(lambda x: prices.overlap * overlap(unscaled(x)), SEEN),
-        Constraint(lambda x: prices.flight * departure(unscaled(x)), STRAIGHT),
+        Constraint(lambda x: prices.overlap * overlap(unscaled(x)), prices.seen),
+        Constraint(lambda x: prices.flight * departure(unscaled(x)), prices.straight),
     )
 
 

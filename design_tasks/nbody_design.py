@@ -113,9 +113,9 @@ class SumOfPairs(Composition):
 class Descent:
     """How the levels are gone through."""
 
-    steps: int = 30
+    steps: int = 24
     """Noise levels, each one network evaluation for each window and pair."""
-    highest: float = 20.0
+    highest: float = 10.0
     """First noise level, in standard deviations of the data."""
     lowest: float = 0.01
     """Last noise level."""
