@@ -81,7 +81,7 @@ def animate(path: Path, generated: Motion, judged: Judged, shown: int = 4) -> No
     chosen = order[torch.linspace(0, 0.9 * (len(order) - 1), min(shown, len(order))).long()]
     pictures = []
     for instant in range(generated.shape[1]):
-        canvas = Canvas(figsize=(2.3 * len(chosen), 2.45), layout="constrained", dpi=80)
+        canvas = Canvas(figsize=(2.3 * len(chosen), 2.75), layout="constrained", dpi=80)
         axes = canvas.subplots(1, len(chosen), squeeze=False)[0]
         for axis, design in zip(axes, chosen.tolist(), strict=True):
             _box(axis)
