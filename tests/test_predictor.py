@@ -29,6 +29,7 @@ def flow(z: Tensor, high: float, low: float) -> Tensor:
     return exact
 
 
+@torch.no_grad()
 def error(predictor: Predictor, steps: int) -> float:
     """Of the walk to the last positive level, before the step to zero."""
     high, low = 5.0, 0.05

@@ -25,7 +25,7 @@ def commands() -> list[str]:
 
 def is_short(command: str) -> bool:
     """Long ones say so in their comment."""
-    return not re.search(r"# .*(minutes|hour)", command)
+    return not re.search(r"# .*(minute|hour)", command)
 
 
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0])
