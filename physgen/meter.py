@@ -56,11 +56,11 @@ class _Node(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
         if torch.is_grad_enabled():
             raise RuntimeError("a metered score has first derivatives only: measure without")
         began = time.perf_counter()
         with torch.enable_grad():
-            (back,) = torch.autograd.grad(ctx.out, ctx.z, slope, retain_graph=True)
+            (back,) = torch.autograd.grad(ctx.out, ctx.z, grad_outputs, retain_graph=True)
         ctx.meter.seconds += time.perf_counter() - began
         return back, None, None
