@@ -49,7 +49,7 @@ class Denoiser(Score):
         return self.clean(z, s) - z
 
     def denoise(self, z: Sample, s: Level) -> Sample:
-        """Known as it is: there and back again by the shift is a third of a loop's overhead."""
+        """Known as it is: there and back by the shift costs a quarter of a loop's step."""
         return self.clean(z, s)
 
     @property

@@ -2,7 +2,7 @@
 
 A network layer that works on thousands of rows at once streams its activations through memory,
 and splits its matrices over threads that wait for one another. Portions do neither: on two cores
-a draw of 500 designs takes half the time.
+the N-body prior is evaluated 1.7 times as fast.
 """
 
 from collections.abc import Callable

@@ -132,10 +132,6 @@ def test_a_design_that_is_not_finite_is_refused() -> None:
         task.objective(design)
 
 
-class PairLaw(GaussianMixture):
-    """A Gaussian law on windows of one or two bodies, whose bodies do not touch each other."""
-
-
 def independent() -> tuple[Score, GaussianMixture]:
     """A prior of windows in which all numbers are independent, and one number of it."""
     one = some_gaussian(0, dimension=1)
