@@ -57,9 +57,19 @@ def _trajectories(path: Path) -> dict[str, object]:
         facts[f"field {name}"] = f"{one.values.shape[1:]} {one.units}, {spread}"
     facts |= {f"parameter {name}": value for name, value in data.parameters.items()}
     facts |= {f"boundary {name}": kind for name, kind in data.boundaries.items()}
+    facts |= {f"body {name}": _body(body) for name, body in data.bodies.items()}
+    for name, history in data.histories.items():
+        spread = f"{history.values.min():.4g} to {history.values.max():.4g}"
+        facts[f"history {name}"] = f"{len(history.time)} instants, {history.units}, {spread}"
     facts |= {f"largest {name}": f"{v.max():.3g}" for name, v in data.quality.items()}
     facts["recipe"] = json.dumps(data.recipe)
     return facts
+
+
+def _body(body: store.Body) -> str:
+    corners = max(len(outline) for poses in body.outline for outline in poses)
+    moves = "moving" if body.distance.shape[1] > 1 else "still"
+    return f"{moves}, up to {corners} vertices"
 
 
 def _weights(path: Path) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """Pictures of N-body designs: what was generated, over what the true solver makes of it."""
 
-import xml.etree.ElementTree as xml
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Circle, Rectangle
 from torch import Tensor
 
+from physgen.datasets.vtk import pvd
 from physgen.design_tasks.nbody import RADIUS, SECONDS, Judged, Motion
 from physgen.files import whole, write_text
 from physgen.verdict import BOUND, Verdict
@@ -135,23 +135,13 @@ def write_vtk(folder: Path, motions: dict[str, Motion], designs: Sequence[int]) 
             pyvista.merge(discs).extract_surface(algorithm="dataset_surface").save(file)
             times.append((instant * SECONDS, f"{name}/{file.name}"))
         collection = folder / f"{name}.pvd"
-        write_text(collection, _pvd(times))
+        write_text(collection, pvd(times))
         written.append(collection)
     return written
 
 
 def _corners(left: float) -> list[tuple[float, float, float]]:
     return [(left, 0.0, 0.0), (left + 1, 0.0, 0.0), (left + 1, 1.0, 0.0)]
-
-
-def _pvd(times: Sequence[tuple[float, str]]) -> str:
-    """ParaView's list of files and their times."""
-    root = xml.Element("VTKFile", type="Collection", version="1.0")
-    collection = xml.SubElement(root, "Collection")
-    for time, file in times:
-        xml.SubElement(collection, "DataSet", timestep=f"{time:.6g}", part="0", file=file)
-    xml.indent(root)
-    return '<?xml version="1.0"?>\n' + xml.tostring(root, encoding="unicode") + "\n"
 
 
 def _box(axis) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
