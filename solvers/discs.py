@@ -28,7 +28,7 @@ def no_boundary(state: State) -> Boundary:
     return state[:, :0]
 
 
-class Discs(Solver):
+class Discs(Solver[State, Boundary]):
     r"""Equal elastic discs by sequential impulses at a fixed time step.
 
     This is the scheme of the Chipmunk2D engine, with which the N-body data of the field were

@@ -1,6 +1,7 @@
 """Solvers: a state, one step later."""
 
 import abc
+from typing import Generic, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -8,17 +9,24 @@ from torch import Tensor
 
 from physgen.shapes import Boundary, State, Trajectory
 
+Inner = TypeVar("Inner")
+Outer = TypeVar("Outer")
 
-class Solver(abc.ABC):
-    """A step of a physical system under boundary data, batched and built from tensors."""
+
+class Solver(abc.ABC, Generic[Inner, Outer]):
+    """A step of a physical system under boundary data, batched and built from tensors.
+
+    ``Inner`` is its state and ``Outer`` its boundary data: one tensor each where nothing else is
+    needed, a tuple of named tensors for a flow.
+    """
 
     @abc.abstractmethod
-    def step(self, state: State, boundary: Boundary) -> State:
+    def step(self, state: Inner, boundary: Outer) -> Inner:
         """The state one time step later."""
 
 
 def rollout(
-    solver: Solver, state: State, boundary: Boundary, steps: int, stride: int = 1
+    solver: Solver[State, Boundary], state: State, boundary: Boundary, steps: int, stride: int = 1
 ) -> Trajectory:
     """The states at steps ``0, stride, 2 * stride, …, steps``, the first one ``state`` itself.
 
@@ -46,7 +54,7 @@ def rollout(
 
 
 def residual(
-    solver: Solver, trajectory: Trajectory, boundary: Boundary
+    solver: Solver[State, Boundary], trajectory: Trajectory, boundary: Boundary
 ) -> Float[Tensor, "batch time-1 channel *space"]:
     """How far each state lies from where the solver would have carried the one before."""
     stepped = [solver.step(u, boundary) for u in trajectory[:, :-1].unbind(1)]

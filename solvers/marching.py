@@ -1,0 +1,181 @@
+"""A flow from one time to another: the checks at the door and on the way, and its gradient."""
+
+import math
+import warnings
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from physgen.solvers.bodies import Body
+from physgen.solvers.fluid import Fixed, Flow, FlowState
+from physgen.solvers.immersion import Immersed
+
+LOOKS = 25
+"""Steps between two looks at whether the flow is still sound."""
+
+
+def check(flow: Flow, immersed: Immersed) -> None:
+    """Look at bodies before a run.
+
+    Bodies that are thinner than the kernel leak, and are warned of: their forces depend on the
+    grid.
+
+    Raises:
+        ValueError: bodies overlap or come too close, or one lies outside the domain or at a side.
+    """
+    if immersed.bodies == 0:
+        return
+    h, reach = flow.grid.spacing, flow.kernel.cells
+    cells = immersed.distance / h
+    nearest = cells.amin(1)
+    rim = torch.cat([nearest[:, 0], nearest[:, -1], nearest[:, :, 0], nearest[:, :, -1]], 1)
+    close = int(rim.amin(1).argmin())
+    if float(rim.min()) < reach + 1.5:
+        raise ValueError(
+            f"a body of sample {close} comes within {float(rim.min()) + 0.5:.1f} cells of a side "
+            f"of the domain, at least {reach + 2:g} are needed: move it, or widen the domain"
+        )
+    for body in range(immersed.bodies):
+        depth = -cells[:, body].amin((1, 2))
+        if float(depth.min()) < -0.71:
+            raise ValueError(
+                f"body {body} of sample {int(depth.argmin())} lies between the points of the "
+                "grid or outside the domain: refine the grid, or move the body"
+            )
+        if float(depth.min()) < reach:
+            warnings.warn(
+                f"body {body} of sample {int(depth.argmin())} is "
+                f"{2 * max(float(depth.min()), 0):.1f} cells thick at its thickest, thinner than "
+                f"the kernel ({2 * reach:g} cells): it leaks; refine the grid",
+                stacklevel=2,
+            )
+    if immersed.bodies > 1:
+        two = cells.topk(2, dim=1, largest=False).values.sum(1)
+        gap, least = two.amin((1, 2)), 2 * reach + 2
+        if float(gap.min()) < least:
+            raise ValueError(
+                f"bodies of sample {int(gap.argmin())} overlap or are only "
+                f"{max(float(gap.min()), 0.0):.1f} cells apart, at least {least:g} are needed "
+                "for their forces to be told apart: move them, or refine the grid"
+            )
+
+
+def sound(flow: Flow, state: FlowState) -> None:
+    """Look at a state on the way.
+
+    Raises:
+        FloatingPointError: it is not finite, or faster than a flow of this inflow can be.
+        ValueError: a fixed time step is too long.
+    """
+    top = torch.stack([state.u.abs().amax((1, 2)), state.v.abs().amax((1, 2))]).amax(0)
+    bad = ~(top < 1e3 * max(flow.speed, 1e-30))
+    time = float(state.time)
+    if bool(bad.any()):
+        raise FloatingPointError(
+            f"the flow blew up: {int(bad.sum())} of {len(bad)} samples (first {int(bad.int().argmax())}) "
+            f"are not finite or too fast at time {time:.4g} s: use a shorter time step or a finer grid"
+        )
+    if isinstance(flow.clock, Fixed):
+        courant = flow.clock.dt * float(flow.fastest(state).max())
+        # Viscosity alone is stable up to nu dt / h² = 1/4, which counts as 1.25 here.
+        if courant > 1.3:
+            raise ValueError(
+                f"the time step {flow.clock.dt:g} s is too long: its Courant number is "
+                f"{courant:.2f} at time {time:.4g} s, {flow.scheme.stable:g} is safe: use at most "
+                f"{flow.clock.dt * flow.scheme.stable / courant:.3g} s"
+            )
+
+
+Watch = Callable[[FlowState], None]
+Step = Callable[[FlowState, Immersed, Tensor], FlowState]
+
+
+def silent(state: FlowState) -> None:
+    """Watch nothing."""
+
+
+class Course:
+    """Bodies in a flow, stepped to any time; what moves is immersed anew at each step."""
+
+    def __init__(self, flow: Flow, bodies: Body, like: Tensor, batch: int = 1) -> None:
+        """Look at the bodies at time zero; see :func:`check` for what is refused."""
+        self.flow, self.bodies, self.like, self.batch = flow, bodies, like, batch
+        self._advance: Step = flow.advance
+        self.immersed = self._at(0.0)
+        check(flow, self.immersed)
+
+    def _at(self, time: float) -> Immersed:
+        return self.flow.immerse(self.bodies.at(time), self.like, self.batch)
+
+    def start(self, scalars: int = 0) -> FlowState:
+        return self.flow.start(self.immersed, scalars)
+
+    def compile(self) -> None:
+        """Step by compiled code from now on: the first step then takes a minute or so."""
+        self._advance = torch.compile(self.flow.advance)
+
+    @torch.no_grad()
+    def march(self, state: FlowState, until: float, watch: Watch = silent) -> FlowState:
+        """Step until a time, which is met exactly: all steps on the way are shortened alike.
+
+        A force jumps where the time step does, as a body's boundary holds the flow within a
+        step: ask for times that lie many steps apart.
+
+        ``watch`` sees the state after every step. No gradient is kept.
+
+        Raises:
+            FloatingPointError: the flow blew up, or the pressure did not converge.
+            ValueError: a fixed time step is too long.
+        """
+        now, count = float(state.time), 0
+        while until - now > 1e-9 * max(abs(until), 1e-30):
+            longest = float(self.flow.clock.step(self.flow, state))
+            steps = math.ceil((until - now) / longest * (1 - 1e-9))
+            if not math.isfinite(longest) or steps > 1e9:
+                sound(self.flow, state)
+            dt = (until - now) / steps
+            if self.bodies.moves:
+                self.immersed = self._at(now + dt)
+                check(self.flow, self.immersed)
+            state = self._advance(state, self.immersed, state.u.new_tensor(dt))
+            now = until if steps == 1 else now + dt
+            # The step was rounded to the flow's precision; the time is not.
+            state = state._replace(time=state.time.new_tensor(now))
+            count += 1
+            if count % LOOKS == 0:
+                sound(self.flow, state)
+            watch(state)
+        sound(self.flow, state)
+        return state
+
+
+def differentiable(
+    flow: Flow, state: FlowState, immersed: Immersed, steps: int, every: int | None = None
+) -> tuple[FlowState, Float[Tensor, "batch steps body 2"]]:
+    """``steps`` steps and the force at each, with a gradient that needs little memory.
+
+    Only every ``every``-th state is kept, the steps between are computed once more on the way
+    back; the default, the square root of ``steps``, keeps the fewest. One more forward pass of
+    time for a memory that grows with the root of the number of steps.
+    """
+    every = max(1, math.isqrt(steps)) if every is None else every
+    forces: list[Tensor] = []
+
+    def stretch(count: int, *fields: Tensor) -> tuple[Tensor, ...]:
+        inner, found = FlowState(*fields), []
+        for _ in range(count):
+            inner = flow.step(inner, immersed)
+            found.append(inner.force)
+        return (*inner, torch.stack(found, 1))
+
+    done = 0
+    while done < steps:
+        count = min(every, steps - done)
+        *fields, found = checkpoint(stretch, count, *state, use_reentrant=False)
+        state = FlowState(*fields)
+        forces.append(found)
+        done += count
+    return state, torch.cat(forces, 1)
