@@ -133,6 +133,34 @@ def train_nbody(arguments: Arguments) -> None:
         print(f"weights in {weights}, scores and loss curve beside them")
 
 
+def simulate(name: str) -> Callable[[Arguments], None]:
+    """The command that runs one named flow."""
+
+    def run(arguments: Arguments) -> None:
+        from physgen.design_tasks import flow_cases, flow_simulate
+
+        machine = "--json" in arguments
+        rest = [word for word in arguments if word != "--json"]
+        case = parse(getattr(flow_cases, name.capitalize()), f"simulate {name}", rest)
+        with stages() as shown:
+            found = flow_simulate.simulate(case, shown)
+        if machine:
+            print((case.out / "simulation.json").read_text())
+            return
+        out = console()
+        out.print(flow_simulate.table(found))
+        out.print(f"Look at {case.out / 'sheet.png'}, {case.out / 'flow.gif'}; all in {case.out}")
+
+    return run
+
+
+def render(arguments: Arguments) -> None:
+    from physgen.design_tasks.flow_render import RenderOptions, render
+
+    for path in render(parse(RenderOptions, "render", arguments)):
+        print(path)
+
+
 def inspect(arguments: Arguments) -> None:
     from physgen.design_tasks.inspection import InspectOptions, describe
 
@@ -220,6 +248,19 @@ COMMANDS = (
     Command(("design", "nbody"), "Discs in a box that end close to its centre.", design_nbody),
     Command(("generate", "nbody"), "Simulations of discs, with their recipe.", generate_nbody),
     Command(("train", "nbody"), "The prior of two discs over a short window.", train_nbody),
+    *(
+        Command(("simulate", name), about, simulate(name))
+        for name, about in (
+            ("cylinder", "A circular cylinder in a stream."),
+            ("airfoil", "An airfoil in a stream."),
+            ("tandem", "Two cylinders or airfoils in line."),
+            ("channel", "A cylinder in a channel (DFG 2D-1, 2D-2)."),
+            ("cavity", "A box with a sliding lid."),
+            ("vortex", "A Taylor–Green vortex, against its exact decay."),
+            ("plume", "Warm smoke around an obstacle."),
+        )
+    ),
+    Command(("render",), "Pictures, films and ParaView series of a flow file.", render),
     Command(("inspect",), "What is in a data, weights or verdict file, or a folder.", inspect),
 )
 

@@ -1,0 +1,242 @@
+"""``physgen simulate``: run a named flow, keep it, and set its figures beside published ones."""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich import box
+from rich.table import Table
+from torch import Tensor
+
+from physgen.checkpoint import load_tensors, save_tensors
+from physgen.datasets.flow import Flows, write_flows
+from physgen.datasets.vtk import write_vtk
+from physgen.design_tasks.flow_case import Case, Row, Run
+from physgen.design_tasks.flow_view import What, film, save, sheet
+from physgen.files import writable_folder, write_json
+from physgen.progress import Progress
+from physgen.solvers.bodies import contours
+from physgen.solvers.fluid import FlowState
+from physgen.solvers.marching import Course
+from physgen.solvers.staggered import curl, to_centres
+from physgen.verdict import versions
+
+CHECKPOINT = "checkpoint.safetensors"
+KEEP = 20.0
+"""Seconds between two checkpoints."""
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What ``physgen simulate`` found."""
+
+    case: str
+    options: dict[str, object]
+    rows: list[Row]
+    seconds: float
+    steps: int
+    divergence: float
+    """The largest, over the speed of the stream."""
+    cells: tuple[int, int]
+    files: list[str]
+    versions: dict[str, str]
+
+
+def simulate(case: Case, progress: Progress) -> Simulated:
+    """Run a case, or take it up where it was stopped, and write what it found.
+
+    Raises:
+        ValueError: an option makes no sense, or the folder holds the checkpoint of another run.
+        FloatingPointError: the flow blew up.
+    """
+    if case.frames < 1 or not case.time > 0:
+        raise ValueError(f"a run needs a time and frames, got {case.time} and {case.frames}")
+    out = writable_folder(case.out)
+    began = time.perf_counter()
+    progress.stage(f"{case.name}: preparing")
+    run, before = _run(case, progress, out, began)
+    progress.stage("pictures and files")
+    rows = case.figures(run)
+    flows = to_flows(case, run)
+    write_flows(out / "flow.h5", flows)
+    what = What.SCALAR if run.scene.scalars else What.VORTICITY
+    count = len(flows.time)
+    save(sheet(flows, 0, what, sorted({count // 4, count // 2, count - 1})), out / "sheet.png")
+    film(out / "flow.gif", flows, 0, what)
+    vtk = write_vtk(out / "vtk", flows, 0)
+    found = Simulated(
+        case=case.name,
+        options=told(case),
+        rows=rows,
+        seconds=before + time.perf_counter() - began,
+        steps=len(run.time),
+        divergence=float(run.scene.flow.divergence(run.state, run.course.immersed).max()),
+        cells=(run.scene.flow.grid.nx, run.scene.flow.grid.ny),
+        files=["flow.h5", "sheet.png", "flow.gif", *(str(p.relative_to(out)) for p in vtk)],
+        versions=versions(),
+    )
+    facts = asdict(found)
+    facts["rows"] = [row._asdict() | {"value": _number(row.value)} for row in rows]
+    write_json(out / "simulation.json", facts)
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    return found
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def told(case: Case) -> dict[str, object]:
+    """The options as JSON can hold them, without the folder."""
+    options: dict[str, object] = json.loads(json.dumps(asdict(case), default=str))
+    options.pop("out")
+    return options
+
+
+def _run(case: Case, progress: Progress, out: Path, began: float) -> tuple[Run, float]:
+    """The run, and the seconds that were spent on it before it was last stopped."""
+    like = torch.zeros(1, dtype=torch.float64 if case.double else torch.float32)
+    scene = case.scene(like)
+    course = Course(scene.flow, scene.bodies, like)
+    begin = scene.flow.at_rest if scene.at_rest else scene.flow.start
+    state = begin(course.immersed, scene.scalars)
+    if scene.disturb is not None:
+        state = scene.disturb(state)
+    kept = _Kept(case, out / CHECKPOINT)
+    frames, times, forces, before = kept.load() or ([state], [], [], 0.0)
+    if case.compile:
+        course.compile()
+    progress.stage(f"{case.name}: {scene.flow.grid.nx} x {scene.flow.grid.ny} cells")
+    saved = time.perf_counter()
+
+    def watch(state: FlowState) -> None:
+        times.append(state.time.double())
+        forces.append(state.force)
+
+    for frame in range(len(frames), case.frames + 1):
+        end = case.time * frame / case.frames
+        frames.append(course.march(frames[-1], end, watch))
+        progress.share(frame / case.frames)
+        if time.perf_counter() - saved > KEEP and frame < case.frames:
+            saved = time.perf_counter()
+            kept.save(frames, times, forces, before + saved - began)
+    run = Run(scene, course, frames[-1], torch.stack(times), torch.stack(forces, 1), frames)
+    return run, before
+
+
+class _Kept:
+    """A run on disk: all saved states and the forces so far."""
+
+    def __init__(self, case: Case, path: Path) -> None:
+        self.path = path
+        text = json.dumps({"case": case.name, **told(case)}, sort_keys=True)
+        self.mark = hashlib.sha256(text.encode()).hexdigest()
+
+    def save(
+        self,
+        frames: Sequence[FlowState],
+        times: Sequence[Tensor],
+        forces: Sequence[Tensor],
+        seconds: float,
+    ) -> None:
+        tensors = {
+            name: torch.stack([getattr(frame, name) for frame in frames])
+            for name in FlowState._fields
+        }
+        save_tensors(
+            self.path,
+            {**tensors, "steps": torch.stack(list(times)), "forces": torch.stack(list(forces))},
+            {"run": self.mark, "seconds": seconds},
+        )
+
+    def load(self) -> tuple[list[FlowState], list[Tensor], list[Tensor], float] | None:
+        if not self.path.exists():
+            return None
+        tensors, facts = load_tensors(self.path)
+        if facts.get("run") != self.mark:
+            raise ValueError(
+                f"{self.path} is the checkpoint of a run with other options: "
+                "remove it, or choose another folder with --out"
+            )
+        parts = [tensors[name].unbind(0) for name in FlowState._fields]
+        frames = [FlowState(*one) for one in zip(*parts, strict=True)]
+        seconds = facts["seconds"]
+        assert isinstance(seconds, float)
+        return frames, list(tensors["steps"].unbind(0)), list(tensors["forces"].unbind(0)), seconds
+
+
+def to_flows(case: Case, run: Run) -> Flows:
+    """The run as the native file holds it: single precision, at the middles of the cells."""
+    flow, frames, immersed = run.scene.flow, run.frames, run.course.immersed
+    grid, like = flow.grid, run.state.u
+
+    def single(parts: Sequence[Tensor]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = torch.stack(list(parts), 1).float().cpu().numpy()
+        return found
+
+    x, y = grid.centres(like)
+    lines = [
+        [max(body, key=len).astype(np.float32) for body in sample]
+        for sample in contours(run.scene.bodies, x, y)
+    ]
+    fluid = immersed.openness.live.to(like)
+    return Flows(
+        name=case.name,
+        time=np.asarray([float(frame.time) for frame in frames], np.float32),
+        x=x[:, 0].float().cpu().numpy(),
+        y=y[0].float().cpu().numpy(),
+        velocity=single([to_centres(frame.u, frame.v) for frame in frames]),
+        pressure=single([relative_pressure(frame.pressure, fluid) for frame in frames]),
+        vorticity=single([curl(frame.u, frame.v, grid.spacing) for frame in frames]),
+        scalar=single([frame.scalar[:, 0] for frame in frames]) if run.scene.scalars else None,
+        distance=immersed.distance[:, None].float().cpu().numpy(),
+        outlines=[[sample] for sample in lines],
+        force=run.force.float().cpu().numpy(),
+        force_time=run.time.float().cpu().numpy(),
+        parameters=case.facts,
+        recipe={"case": case.name, "options": told(case), "versions": versions()},
+        seed=np.zeros(len(like), np.int64),
+        sides=flow.sides.kinds,
+    )
+
+
+def relative_pressure(pressure: Tensor, fluid: Tensor) -> Tensor:
+    """Pressure less its mean over the first column of cells, and zero within bodies."""
+    return (pressure - pressure[:, :1].mean((1, 2), keepdim=True)) * fluid
+
+
+def table(found: Simulated) -> Table:
+    """The figures beside the published ones."""
+    grid = Table(title=f"{found.case}: {found.cells[0]} x {found.cells[1]} cells", box=box.SIMPLE)
+    for name, side in (("", "left"), ("here", "right"), ("published", "right"), ("off", "right")):
+        grid.add_column(name, justify="right" if side == "right" else "left")
+    grid.add_column("source", style="dim")
+    for row in found.rows:
+        value = (
+            f"{row.value:.4f}" if abs(row.value) >= 1e-3 or row.value == 0 else f"{row.value:.1e}"
+        )
+        if row.half is not None and math.isfinite(row.half):
+            value += f" ± {row.half:.4f}"
+        off = row.deviation
+        if row.reference is None:
+            known, away = "", ""
+        else:
+            low, high = row.reference
+            known = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+            away = (
+                "within"
+                if off == 0
+                else (f"{100 * off:.1f} %" if off and any(row.reference) else "")
+            )
+        grid.add_row(row.figure, value, known, away, row.source)
+    grid.caption = (
+        f"{found.steps} steps in {found.seconds:.0f} s; largest divergence {found.divergence:.0e}"
+    )
+    return grid
