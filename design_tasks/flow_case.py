@@ -22,7 +22,8 @@ class Row(NamedTuple):
     """One figure of a run, beside what others found."""
 
     figure: str
-    value: float
+    value: float | None
+    """None where the run shows none, such as a frequency without an oscillation."""
     half: float | None = None
     """Half of the 95 % interval of a mean over time, where it is one."""
     reference: tuple[float, float] | None = None
@@ -32,7 +33,7 @@ class Row(NamedTuple):
     @property
     def deviation(self) -> float | None:
         """Relative distance from the published band; zero within it."""
-        if self.reference is None or not math.isfinite(self.value):
+        if self.reference is None or self.value is None:
             return None
         low, high = self.reference
         away = max(low - self.value, self.value - high, 0.0)
@@ -81,7 +82,7 @@ class Run:
         return coefficients(force, flow.speed, self.scene.length)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Case(abc.ABC):
     """Something to simulate. Lengths are in chords or diameters, the stream has speed 1."""
 

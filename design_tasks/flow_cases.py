@@ -43,7 +43,7 @@ class Stream:
 STREAM = Stream()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cylinder(Case):
     """A circular cylinder in a stream: steady below a Reynolds number of 47, shedding above."""
 
@@ -112,7 +112,7 @@ def wake_length(run: Run) -> float:
     return float(x[first]) - share * grid.spacing - 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Airfoil(Case):
     """An airfoil in a stream, by its four NACA digits or a file of coordinates."""
 
@@ -183,7 +183,7 @@ def foil(section: str, x: float, y: float, incidence: float, like: Tensor) -> Po
     return Polygon(place(vertices, 1.0, x, y, incidence).to(like)[None, None])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tandem(Case):
     """Two cylinders in line, or two airfoils: what flies behind is drawn, or pushed."""
 
@@ -250,7 +250,7 @@ MENEGHINI = {
 """Drag of the front and the rear cylinder and the Strouhal number at Re 200, by spacing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cavity(Case):
     """A square box whose lid slides."""
 
@@ -360,7 +360,7 @@ def extreme(values: Tensor, sign: int) -> float:
     return middle - (high - low) ** 2 / (8 * bend) if bend else middle
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Channel(Case):
     """A cylinder a little off the middle of a channel: the DFG benchmark 2D-1 and 2D-2."""
 
@@ -412,7 +412,7 @@ class Channel(Case):
         ]  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Vortex(Case):
     """A Taylor–Green vortex, whose decay is known exactly."""
 
@@ -455,7 +455,7 @@ def vortex(flow: Flow, state: FlowState) -> FlowState:
     return state._replace(u=u, v=(x.sin() * y.cos())[None])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plume(Case):
     """Warm smoke that rises in a closed room, around an obstacle."""
 

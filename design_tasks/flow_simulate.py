@@ -63,7 +63,7 @@ def simulate(case: Case, progress: Progress) -> Simulated:
     progress.stage(f"{case.name}: preparing")
     run, before = _run(case, progress, out, began)
     progress.stage("pictures and files")
-    rows = case.figures(run)
+    rows = [_told(row) for row in case.figures(run)]
     flows = to_flows(case, run)
     write_flows(out / "flow.h5", flows)
     what = What.SCALAR if run.scene.scalars else What.VORTICITY
@@ -83,14 +83,17 @@ def simulate(case: Case, progress: Progress) -> Simulated:
         versions=versions(),
     )
     facts = asdict(found)
-    facts["rows"] = [row._asdict() | {"value": _number(row.value)} for row in rows]
+    facts["rows"] = [row._asdict() for row in rows]
     write_json(out / "simulation.json", facts)
     (out / CHECKPOINT).unlink(missing_ok=True)
     return found
 
 
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _told(row: Row) -> Row:
+    """The figure, or None for what is no number."""
+    value = row.value if row.value is not None and math.isfinite(row.value) else None
+    half = row.half if row.half is not None and math.isfinite(row.half) else None
+    return row._replace(value=value, half=half)
 
 
 def told(case: Case) -> dict[str, object]:
@@ -219,10 +222,10 @@ def table(found: Simulated) -> Table:
         grid.add_column(name, justify="right" if side == "right" else "left")
     grid.add_column("source", style="dim")
     for row in found.rows:
-        value = (
-            f"{row.value:.4f}" if abs(row.value) >= 1e-3 or row.value == 0 else f"{row.value:.1e}"
-        )
-        if row.half is not None and math.isfinite(row.half):
+        value = "none" if row.value is None else f"{row.value:.4f}"
+        if row.value and abs(row.value) < 1e-3:
+            value = f"{row.value:.1e}"
+        if row.half is not None:
             value += f" ± {row.half:.4f}"
         off = row.deviation
         if row.reference is None:
