@@ -45,6 +45,7 @@ class Contender:
 
 
 CONTENDERS = (
+    Contender("physgen", "physgen_circle", (), "immersed boundary"),
     Contender("jax-cfd 0.2.1", "jax_cfd_circle", ("jax-cfd==0.2.1", *JAX), "penalty"),
     Contender("XLB 0.3.1", "xlb_circle", ("xlb==0.3.1", "warp-lang==1.10.1", *JAX), "bounce-back"),
     Contender(

@@ -154,6 +154,20 @@ def simulate(name: str) -> Callable[[Arguments], None]:
     return run
 
 
+def simulate_lilypad(arguments: Arguments) -> None:
+    from physgen.design_tasks import flow_lilypad
+
+    machine = "--json" in arguments
+    rest = [word for word in arguments if word != "--json"]
+    options = parse(flow_lilypad.Lilypad, "simulate lilypad", rest)
+    with stages() as shown:
+        report = flow_lilypad.simulate(options, shown)
+    if machine:
+        print((options.out / "simulation.json").read_text())
+        return
+    console().print(flow_lilypad.table(report))
+
+
 def render(arguments: Arguments) -> None:
     from physgen.design_tasks.flow_render import RenderOptions, render
 
@@ -259,6 +273,11 @@ COMMANDS = (
             ("vortex", "A Taylor–Green vortex, against its exact decay."),
             ("plume", "Warm smoke around an obstacle."),
         )
+    ),
+    Command(
+        ("simulate", "lilypad"),
+        "Two foils in line, in the set-up of a published design.",
+        simulate_lilypad,
     ),
     Command(("render",), "Pictures, films and ParaView series of a flow file.", render),
     Command(("inspect",), "What is in a data, weights or verdict file, or a folder.", inspect),
