@@ -30,6 +30,7 @@ refinement. Real flows become three-dimensional above a Reynolds number of about
 """
 
 import abc
+import math
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -84,6 +85,10 @@ class Clock(abc.ABC):
     def step(self, flow: "Flow", state: FlowState) -> Tensor:
         """The time step in s, one for the whole batch."""
 
+    @abc.abstractmethod
+    def rounded(self, longest: float) -> float:
+        """A step of at most ``longest`` that a march may keep for a while, in s."""
+
 
 @dataclass(frozen=True)
 class Fixed(Clock):
@@ -98,6 +103,9 @@ class Fixed(Clock):
 
     def step(self, flow: "Flow", state: FlowState) -> Tensor:
         return state.u.new_tensor(self.dt)
+
+    def rounded(self, longest: float) -> float:
+        return longest
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,10 @@ class Adaptive(Clock):
         with torch.no_grad():
             dt = courant / flow.fastest(state).amax()
             return dt.clamp(max=self.longest * flow.grid.spacing / max(flow.speed, 1e-30))
+
+    def rounded(self, longest: float) -> float:
+        """Up to 9 % less, from a fixed ladder of eight rungs for a factor of two."""
+        return float(2 ** (math.floor(8 * math.log2(longest) + 1e-9) / 8))
 
 
 ADAPTIVE = Adaptive()

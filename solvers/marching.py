@@ -89,7 +89,7 @@ def sound(flow: Flow, state: FlowState) -> None:
             )
 
 
-Watch = Callable[[FlowState], None]
+Watch = Callable[[FlowState], object]
 Step = Callable[[FlowState, Immersed, Tensor], FlowState]
 
 
@@ -121,8 +121,8 @@ class Course:
     def march(self, state: FlowState, until: float, watch: Watch = silent) -> FlowState:
         """Step until a time, which is met exactly: all steps on the way are shortened alike.
 
-        A force jumps where the time step does, as a body's boundary holds the flow within a
-        step: ask for times that lie many steps apart.
+        The step is kept as long as it is stable: forces jump where it changes, as a body's
+        boundary holds the flow within a step. So ask for times that lie many steps apart.
 
         ``watch`` sees the state after every step. No gradient is kept.
 
@@ -130,18 +130,20 @@ class Course:
             FloatingPointError: the flow blew up, or the pressure did not converge.
             ValueError: a fixed time step is too long.
         """
-        now, count = float(state.time), 0
+        now, count, dt = float(state.time), 0, math.inf
         while until - now > 1e-9 * max(abs(until), 1e-30):
             longest = float(self.flow.clock.step(self.flow, state))
-            steps = math.ceil((until - now) / longest * (1 - 1e-9))
-            if not math.isfinite(longest) or steps > 1e9:
+            if not (longest > 0 and math.isfinite(longest)):
                 sound(self.flow, state)
-            dt = (until - now) / steps
+            if dt > longest:
+                steps = math.ceil((until - now) / self.flow.clock.rounded(longest) * (1 - 1e-9))
+                dt = (until - now) / steps
+            last = until - now < 1.5 * dt
             if self.bodies.moves:
                 self.immersed = self._at(now + dt)
                 check(self.flow, self.immersed)
             state = self._advance(state, self.immersed, state.u.new_tensor(dt))
-            now = until if steps == 1 else now + dt
+            now = until if last else now + dt
             # The step was rounded to the flow's precision; the time is not.
             state = state._replace(time=state.time.new_tensor(now))
             count += 1
