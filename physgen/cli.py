@@ -9,6 +9,7 @@ import io
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import asdict, dataclass
@@ -168,6 +169,21 @@ def simulate_lilypad(arguments: Arguments) -> None:
     console().print(flow_lilypad.table(report))
 
 
+def verify_pair(arguments: Arguments) -> None:
+    from physgen.design_tasks.flow_verify import PairOptions, verify_pair
+    from physgen.solvers.verify import table
+
+    options = parse(PairOptions, "verify pair", arguments)
+    with stages() as shown:
+        study, second = verify_pair(options, shown)
+    out = console()
+    out.print(table(study, ["change of drag"]))
+    if second:
+        print(f"Lattice Boltzmann, {options.lattice} cells a chord:")
+        for name, value in second.items():
+            print(f"  {name:<20}{value:8.4f}")
+
+
 def render(arguments: Arguments) -> None:
     from physgen.design_tasks.flow_render import RenderOptions, render
 
@@ -279,6 +295,9 @@ COMMANDS = (
         "Two foils in line, in the set-up of a published design.",
         simulate_lilypad,
     ),
+    Command(
+        ("verify", "pair"), "Whether two foils in line save drag on finer grids too.", verify_pair
+    ),
     Command(("render",), "Pictures, films and ParaView series of a flow file.", render),
     Command(("inspect",), "What is in a data, weights or verdict file, or a folder.", inspect),
 )
@@ -345,8 +364,14 @@ def _tell(error: Exception, code: int) -> int:
     return code
 
 
+def _note(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as one line."""
+    print(f"Note: {message}", file=sys.stderr)
+
+
 def script() -> None:
     """The entry point of the installed command."""
+    warnings.showwarning = _note
     sys.exit(main())
 
 

@@ -57,7 +57,6 @@ class Quick(Scheme):
         c = torch.where(forward, left, right)
         d = torch.where(forward, right, left)
         u = torch.where(forward, before, after)
-        # The outer median's upper limit needs no lower one: it lies on the side of d.
         limit = _median(10 * c - 9 * u, c, d)
         return _median((5 * c + 2 * d - u) / 6, c, limit)
 
