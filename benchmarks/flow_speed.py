@@ -8,6 +8,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import tyro
@@ -61,7 +62,7 @@ def steps(compiled: bool) -> Table:
         flow, immersed, state = ready(cells, batch)
         advance = torch.compile(flow.advance) if compiled else flow.advance
         dt = state.u.new_tensor(0.2)
-        found = milliseconds(lambda f=advance, s=state, i=immersed, d=dt: f(s, i, d))
+        found = milliseconds(partial(advance, state, immersed, dt))
         grid.add_row(f"{cells} x {cells}", str(batch), f"{found:.3f}", f"{found / batch:.3f}")
     return grid
 

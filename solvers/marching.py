@@ -13,6 +13,8 @@ from physgen.solvers.bodies import Body
 from physgen.solvers.fluid import Fixed, Flow, FlowState
 from physgen.solvers.immersion import Immersed
 
+WEIGHT = 400
+"""Memory of one step's derivative, in states."""
 LOOKS = 25
 """Steps between two looks at whether the flow is still sound."""
 
@@ -159,11 +161,11 @@ def differentiable(
 ) -> tuple[FlowState, Float[Tensor, "batch steps body 2"]]:
     """``steps`` steps and the force at each, with a gradient that needs little memory.
 
-    Only every ``every``-th state is kept, the steps between are computed once more on the way
-    back; the default, the square root of ``steps``, keeps the fewest. One more forward pass of
-    time for a memory that grows with the root of the number of steps.
+    Only every ``every``-th state is kept, and the steps between are computed once more on the way
+    back, which costs another forward pass. What one step leaves for its derivative is some
+    :data:`WEIGHT` times a state, so the default, the root of ``steps / WEIGHT``, needs the least.
     """
-    every = max(1, math.isqrt(steps)) if every is None else every
+    every = max(1, round(math.sqrt(steps / WEIGHT))) if every is None else every
     forces: list[Tensor] = []
 
     def stretch(count: int, *fields: Tensor) -> tuple[Tensor, ...]:

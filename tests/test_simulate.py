@@ -22,6 +22,7 @@ from physgen.design_tasks.flow_cases import (
     interpolate,
 )
 from physgen.design_tasks.flow_simulate import CHECKPOINT, simulate
+from physgen.design_tasks.flow_verify import PairOptions, verify_pair
 from physgen.progress import Progress, Silent
 
 SMALL = Cylinder(
@@ -121,3 +122,22 @@ def test_an_airfoil_at_an_angle_lifts(tmp_path: Path) -> None:
         rows = {row.figure: row.value for row in simulate(case, Silent()).rows}
     lift = rows["lift coefficient"]
     assert lift is not None and lift > 0.1
+
+
+def test_a_saving_is_measured_on_all_grids_and_by_both_codes(tmp_path: Path) -> None:
+    options = PairOptions(
+        section="0030", reynolds=200.0, angle=0.0, cells=(10, 12), heights=(3.0, 4.0),
+        time=1.0, since=0.5, lattice=10, out=tmp_path,
+    )  # fmt: skip
+    study, second = verify_pair(options, Silent())
+    assert [(row.cells, row.domain) for row in study.rows] == [
+        (10, 3.0), (10, 4.0), (12, 3.0)
+    ]  # fmt: skip
+    for row in study.rows:
+        assert -0.6 < row.figures["change of drag"] < 0
+    assert second["change of drag"] == pytest.approx(
+        study.rows[0].figures["change of drag"], abs=0.1
+    )
+    before = (tmp_path / "study.json").read_text()
+    verify_pair(replace(options, lattice=0), Silent())
+    assert (tmp_path / "study.json").read_text() == before
