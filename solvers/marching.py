@@ -2,12 +2,13 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import TypeVar, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from physgen.solvers.bodies import Body
 from physgen.solvers.fluid import Fixed, Flow, FlowState
@@ -166,20 +167,98 @@ def differentiable(
     :data:`WEIGHT` times a state, so the default, the root of ``steps / WEIGHT``, needs the least.
     """
     every = max(1, round(math.sqrt(steps / WEIGHT))) if every is None else every
+    # All that a gradient may be wanted of, apart from the state: numbers of the flow and bodies.
+    wanted = _wanted((flow, immersed))
     forces: list[Tensor] = []
-
-    def stretch(count: int, *fields: Tensor) -> tuple[Tensor, ...]:
-        inner, found = FlowState(*fields), []
-        for _ in range(count):
-            inner = flow.step(inner, immersed)
-            found.append(inner.force)
-        return (*inner, torch.stack(found, 1))
-
     done = 0
     while done < steps:
         count = min(every, steps - done)
-        *fields, found = checkpoint(stretch, count, *state, use_reentrant=False)
-        state = FlowState(*fields)
+        apply: Callable[..., tuple[Tensor, ...]] = _Again.apply
+        *parts, found = apply(_stretch(flow, immersed, wanted, count), *state, *wanted)
+        state = FlowState(*parts)
         forces.append(found)
         done += count
     return state, torch.cat(forces, 1)
+
+
+def _stretch(
+    flow: Flow, immersed: Immersed, wanted: list[Tensor], count: int
+) -> Callable[..., tuple[Tensor, ...]]:
+    """Some steps and their forces, as a function of a state's fields and the wanted tensors."""
+    size = len(FlowState._fields)
+
+    def run(*tensors: Tensor) -> tuple[Tensor, ...]:
+        own = dict(zip(map(id, wanted), tensors[size:], strict=True))
+        inner_flow, inner_immersed = _exchanged((flow, immersed), own)
+        inner, found = FlowState(*tensors[:size]), []
+        for _ in range(count):
+            inner = inner_flow.step(inner, inner_immersed)
+            found.append(inner.force)
+        return (*inner, torch.stack(found, 1))
+
+    return run
+
+
+class _Again(torch.autograd.Function):
+    """A piece of work that keeps its inputs only, and is done again for its derivative."""
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx,
+        work: Callable[..., tuple[Tensor, ...]],
+        *tensors: Tensor,
+    ) -> tuple[Tensor, ...]:
+        ctx.work = work  # type: ignore[attr-defined]
+        ctx.save_for_backward(*tensors)
+        # An output becomes part of the graph, so none may be a tensor that others hold.
+        return tuple(one.clone() for one in work(*tensors))
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205
+        needed = ctx.needs_input_grad[1:]
+        pairs = zip(ctx.saved_tensors, needed, strict=True)
+        tensors = [one.detach().requires_grad_(need) for one, need in pairs]
+        with torch.enable_grad():
+            results = ctx.work(*tensors)
+        kept = [(r, g) for r, g in zip(results, gradients, strict=True) if r.requires_grad]
+        inputs = [one for one, need in zip(tensors, needed, strict=True) if need]
+        found = iter(
+            torch.autograd.grad(
+                [r for r, _ in kept], inputs, [g for _, g in kept], allow_unused=True
+            )
+        )
+        return (None, *(next(found) if need else None for need in needed))
+
+
+def _wanted(part: object) -> list[Tensor]:
+    """The tensors within dataclasses and tuples that want a gradient, each once."""
+    if isinstance(part, Tensor):
+        return [part] if part.requires_grad else []
+    found: dict[int, Tensor] = {}
+    for inner in _parts(part):
+        found |= {id(one): one for one in _wanted(inner)}
+    return list(found.values())
+
+
+def _parts(part: object) -> list[object]:
+    if isinstance(part, tuple):
+        return list(part)
+    if is_dataclass(part) and not isinstance(part, type):
+        return [getattr(part, one.name) for one in fields(part)]
+    return []
+
+
+Part = TypeVar("Part")
+
+
+def _exchanged(part: Part, own: Mapping[int, Tensor]) -> Part:
+    """The same with other tensors in the place of some."""
+    if isinstance(part, Tensor):
+        return cast("Part", own.get(id(part), part))
+    if isinstance(part, tuple):
+        return cast("Part", tuple(_exchanged(one, own) for one in part))
+    if not _wanted(part):
+        return part
+    names = [one.name for one in fields(cast("Flow", part))]
+    changed = {name: _exchanged(getattr(part, name), own) for name in names}
+    return cast("Part", replace(cast("Flow", part), **changed))
