@@ -31,7 +31,7 @@ refinement. Real flows become three-dimensional above a Reynolds number of about
 
 import abc
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -420,9 +420,6 @@ class Flow(Solver[FlowState, Immersed]):
         gain = torch.diff(state.u, dim=1) + torch.diff(state.v, dim=2)
         found: Tensor = (gain * immersed.openness.live).abs().amax((1, 2)) / self.speed
         return found
-
-    def with_clock(self, clock: Clock) -> "Flow":
-        return replace(self, clock=clock)
 
 
 def _gather(field: Tensor, near: Tensor) -> Float[Tensor, "batch body"]:
