@@ -53,10 +53,7 @@ class Quick(Scheme):
     def value(
         self, before: Tensor, left: Tensor, right: Tensor, after: Tensor, speed: Tensor
     ) -> Tensor:
-        forward = speed > 0
-        c = torch.where(forward, left, right)
-        d = torch.where(forward, right, left)
-        u = torch.where(forward, before, after)
+        u, c, d = _along(before, left, right, after, speed)
         limit = _median(10 * c - 9 * u, c, d)
         return _median((5 * c + 2 * d - u) / 6, c, limit)
 
@@ -71,10 +68,7 @@ class VanLeer(Scheme):
     def value(
         self, before: Tensor, left: Tensor, right: Tensor, after: Tensor, speed: Tensor
     ) -> Tensor:
-        forward = speed > 0
-        c = torch.where(forward, left, right)
-        d = torch.where(forward, right, left)
-        u = torch.where(forward, before, after)
+        u, c, d = _along(before, left, right, after, speed)
         rise, fall = c - u, d - c
         product = (rise * fall).clamp(min=0)
         steep = product > 0
@@ -85,6 +79,15 @@ class VanLeer(Scheme):
     @property
     def stable(self) -> float:
         return 0.8
+
+
+def _along(
+    before: Tensor, left: Tensor, right: Tensor, after: Tensor, speed: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The second and first value upstream and the first downstream."""
+    forward = speed > 0
+    c, d = torch.where(forward, left, right), torch.where(forward, right, left)
+    return torch.where(forward, before, after), c, d
 
 
 def _median(a: Tensor, b: Tensor, c: Tensor) -> Tensor:

@@ -275,7 +275,9 @@ class _Implicit(torch.autograd.Function):
         (found,) = ctx.saved_tensors
         openness: Openness = ctx.openness
         gradient = openness.allowed(gradient)
-        adjoint = ctx.system.answer(gradient, torch.zeros_like(gradient))
+        # A tolerance is meant for the flow's scale, and a gradient may have any: solve for one of 1.
+        size = _safe(gradient.abs().amax((1, 2), keepdim=True))
+        adjoint = size * ctx.system.answer(gradient / size, torch.zeros_like(gradient))
         along_x = along_y = None
         if ctx.needs_input_grad[1]:
             along_x = differences(adjoint, 1) * differences(found, 1)
@@ -315,7 +317,6 @@ class _Conjugate(System):
     @torch.no_grad()
     def answer(self, right: Cells, guess: Cells) -> Cells:
         allowed, apply = self.openness.allowed, self.openness.apply
-        # The adjoint's right side has a scale of its own; a flow's is a velocity.
         goal = self.method.tolerance * self.method.scale
         x, residual = guess, allowed(right - apply(guess))
         z = allowed(self.laplacian.solve(residual))

@@ -137,6 +137,18 @@ def test_the_implicit_adjoint_is_the_gradient(direct: bool) -> None:
         assert float((one * change).sum()) == pytest.approx(float(slope), rel=1e-5)
 
 
+def test_a_small_gradient_is_not_lost_in_the_tolerance() -> None:
+    laplacian, faces = around(two_samples(), (False, False))
+    right = right_side().requires_grad_()
+    system = ConjugateGradients(1e-6).system(laplacian, faces)
+    found = solve(system, faces, right, torch.zeros_like(right))
+    one, small = (
+        torch.autograd.grad((scale * right_side(1) * found).sum(), right, retain_graph=True)[0]
+        for scale in (1.0, 1e-9)
+    )
+    torch.testing.assert_close(small * 1e9, one, rtol=1e-6, atol=1e-9)
+
+
 def test_an_odd_number_of_cells_is_refused() -> None:
     with pytest.raises(ValueError, match="must be even"):
         Axis(31, False)
