@@ -43,7 +43,7 @@ class Options:
 
 def rows() -> dict[str, Case]:
     """All runs by name."""
-    wide = Stream(width=16.0, height=16.0, upstream=6.0)
+    wide = Stream(width=30.0, height=30.0, upstream=10.0)
     found: dict[str, Case] = {
         "vortex 32": Vortex(cells=32),
         "vortex 64": Vortex(cells=64),
@@ -54,7 +54,7 @@ def rows() -> dict[str, Case]:
         "cavity Re 1000, 128": Cavity(reynolds=1000.0, cells=128, time=50.0),
     }
     for reynolds in (20.0, 40.0):
-        for cells in (8, 12, 18):
+        for cells in (12, 16, 24):
             case = Cylinder(
                 reynolds=reynolds,
                 stream=replace(wide, cells=cells),
@@ -64,7 +64,7 @@ def rows() -> dict[str, Case]:
             )
             found[f"cylinder Re {reynolds:g}, {cells} cells"] = case
     for reynolds in (100.0, 200.0):
-        for cells in (12, 18, 24):
+        for cells in (12, 16, 24):
             case = Cylinder(
                 reynolds=reynolds, stream=replace(wide, cells=cells), since=60.0, time=120.0
             )
@@ -75,8 +75,8 @@ def rows() -> dict[str, Case]:
             foil = Airfoil(angle=angle, reynolds=reynolds, stream=stream, time=20.0, since=15.0)
             found[f"airfoil Re {reynolds:g}, {angle:g} degrees, {cells} cells"] = foil
             if angle:
-                sealed = replace(foil, kernel=Kernel(opening=0.5, seal=0.5))
-                found[f"sealed airfoil Re {reynolds:g}, {angle:g} degrees, {cells} cells"] = sealed
+                open_ = replace(foil, kernel=Kernel(closing=0.0))
+                found[f"open airfoil Re {reynolds:g}, {angle:g} degrees, {cells} cells"] = open_
     for spacing in (1.5, 2.0, 3.0, 4.0):
         found[f"tandem spacing {spacing:g}"] = Tandem(spacing=spacing)
     found["channel Re 20, 40 cells"] = Channel(reynolds=20.0, cells=40, time=40.0, since=30.0)

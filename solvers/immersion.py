@@ -18,22 +18,32 @@ Smooth in the distance, and so differentiable in the shape.
 
 **Firmness.** Once a step, this map holds the velocity that was there before by a fixed share
 only, however short the step: the boundary gives way within a step, the flow slips, and forces
-depend on the time step. So the map of the old velocity is applied ``2^m`` times over, with the
-normal derivative taken once,
+depend on the time step. Its normal derivative is taken across the surface, where the velocity has
+a kink, and is about half of what it should be. So the velocity that was there before is met more
+firmly, by what the flow outside says: along each axis :math:`a` a parabola goes through the
+surface and the next two faces outwards, at :math:`u_{a1}, u_{a2}`, and with the distance in
+cells, bent smoothly to zero within the body, :math:`\ell = \mu_0 d + \mu_1`,
 
-.. math:: \mu_0 \to \mu_0^{2^m}, \qquad
-    \mu_1 \to \mu_1 \frac{1 - \mu_0^{2^m}}{1 - \mu_0} = \mu_1 \prod_{k < m} (1 + \mu_0^{2^k}),
+.. math:: u - V \to s\,(u - V) + (1 - s) \sum_a n_a^2 \left(
+        \frac{2 \ell}{|n_a| + \ell} (u_{a1} - V) - \frac{\ell}{2 |n_a| + \ell} (u_{a2} - V)
+    \right), \qquad s = \mu_0^{2^m}.
 
-which approaches :math:`u - V = \frac{\mu_1}{1 - \mu_0} \partial_n (u - V)`, a velocity that grows
-linearly from the surface. What a step adds, :math:`\Delta t\,R`, meets the body as published,
-so that a pressure can balance it: fluid at rest stays at rest. Drag of a cylinder at Reynolds
-number 40 with 12 cells for its diameter, at Courant numbers 0.9, 0.45 and 0.2: 1.940, 1.965,
-1.994 as published (``m = 0``), 2.029, 2.038, 2.043 with ``m = 4``.
+Here :math:`n = \nabla d` has its own length, which is less than 1 where a body is thin, so that
+nothing jumps where two of its surfaces are equally near.
 
-**Openness.** The pressure sees the same bodies by the open share of each face, the ``mu_0`` of a
-half-width of its own, ``opening``. Where a body is thinner than a cell, such as at the trailing
-edge of an airfoil, no face is shut and fluid passes through it: lift is lost. ``seal`` moves the
-surface outwards for the pressure, by so many cells.
+What a step adds, :math:`\Delta t\,R`, meets the body as published, so that a pressure can balance
+it: fluid at rest stays at rest. ``m = 0`` is the method as published. Drag of a cylinder at
+Reynolds number 40 (domain 14 by 10 diameters), means over eight places within a cell and their
+standard deviation, with 12 cells for the diameter: 1.799 ± 0.004 as published, 1.823 ± 0.002 with
+``m = 4``; with 24 and 36 cells then 1.823 and 1.825.
+
+**Thin bodies.** The pressure sees the same bodies by the open share of each face, the ``mu_0`` of
+a half-width of its own, ``opening``. Where a body is thinner than a cell, such as at the trailing
+edge of an airfoil, no face is shut, fluid passes through, and lift is lost. There the distance is
+not smooth within a cell, and its central difference is shorter than 1: it equals the distance to
+the middle line, in cells. So the surface is moved outwards by ``closing`` :math:`(1 - |\nabla
+d|^2)` cells, which is nothing where a body is thick. Lift of a NACA 0012 at 8 degrees and Reynolds
+number 500: 0.36 with 24 cells for its chord and open, 0.40 closed, 0.39 with 32.
 """
 
 from dataclasses import dataclass
@@ -60,13 +70,13 @@ class Kernel:
     cells: float = 1.0
     """Half-width in cells."""
     second_order: bool = True
-    """Whether the term with mu_1 is kept."""
+    """Whether the flow outside counts within the kernel, by mu_1."""
     firmness: int = 4
     """How often the map's hold on the flow is doubled; 0 is the method as published."""
     opening: float = 1.0
     """Half-width in cells for the pressure."""
-    seal: float = 0.0
-    """How far outwards the pressure sees the surface, in cells."""
+    closing: float = 0.3
+    """How much thicker a body is made where it is thinner than a cell, in cells on each side."""
 
     def __post_init__(self) -> None:
         for name, width in (("half-width", self.cells), ("opening's half-width", self.opening)):
@@ -74,6 +84,8 @@ class Kernel:
                 raise ValueError(f"the kernel's {name} must be positive, got {width} cells")
         if not 0 <= self.firmness <= 20:
             raise ValueError(f"firmness must be from 0 to 20, got {self.firmness}")
+        if not 0 <= self.closing <= 1:
+            raise ValueError(f"closing must be from 0 to 1 cells, got {self.closing}")
 
     def zeroth(self, q: Tensor) -> Tensor:
         """mu_0: exactly 1 in the fluid and exactly 0 in the body."""
@@ -101,8 +113,9 @@ class Faces:
     """The open share of the face, for the pressure."""
     slope: Pair | None
     """mu_1 n / 2 for central differences along x and y, or None for the first-order method."""
-    gentle: Pair | None
-    """The same of the method as published."""
+    outer: tuple[Tensor, ...] | None
+    """Shares of the faces 1 after, 1 before, 2 after and 2 before along x, then along y; None if
+    the velocity is held as published."""
     velocity: Tensor | None
     """Of the nearest body, or None if all are still."""
     near: Float[Tensor, "batch body *faces"]
@@ -111,12 +124,15 @@ class Faces:
     def held(self, field: Tensor) -> Tensor:
         """What bodies make of a velocity component that was there before."""
         relative = field if self.velocity is None else field - self.velocity
-        met = _met(relative, self.share, self.slope)
+        if self.outer is None:
+            met = _met(relative, self.share, self.slope)
+        else:
+            met = self.share * relative + _weighted(relative, self.outer)
         return met if self.velocity is None else met + self.velocity
 
     def pushed(self, change: Tensor) -> Tensor:
         """What bodies leave of a change of it."""
-        return _met(change, self.volume, self.gentle)
+        return _met(change, self.volume, self.slope)
 
 
 @dataclass(frozen=True)
@@ -149,16 +165,21 @@ def faces(
         one = distance.new_ones(batch, *shape)
         return Faces(one, one, one, None, None, None, distance)
     nearest, owner = (distance / spacing).min(1)
+    gradient = _gradient(nearest)
+    if kernel.closing > 0:
+        thin = 1 - gradient[0].square() - gradient[1].square()
+        # Between two bodies there is such a ridge as well, but out of reach of both.
+        nearest = nearest - kernel.closing * thin
     q = nearest / kernel.cells
     volume = kernel.zeroth(q)
-    slope = gentle = None
+    share = volume ** (2**kernel.firmness)
+    slope = outer = None
     if kernel.second_order:
-        direction = normal(nearest)
-        first = 0.5 * kernel.cells * kernel.first(q)
-        gentle = first * direction[0], first * direction[1]
-        for k in range(kernel.firmness):
-            first = first * (1 + volume ** (2**k))
-        slope = first * direction[0], first * direction[1]
+        direction = _unit(gradient)
+        first = kernel.cells * kernel.first(q)
+        slope = 0.5 * first * direction[0], 0.5 * first * direction[1]
+        if kernel.firmness > 0:
+            outer = _outer(nearest * volume + first, share, gradient)
     with torch.no_grad():
         reach = nearest < 2 * kernel.cells + 1
         mine = torch.nn.functional.one_hot(owner, bodies).movedim(-1, 1).bool()
@@ -166,8 +187,32 @@ def faces(
     moved = None
     if velocity is not None:
         moved = torch.gather(velocity, 1, owner[:, None])[:, 0]
-    opening = kernel.zeroth((nearest - kernel.seal) / kernel.opening)
-    return Faces(volume ** (2**kernel.firmness), volume, opening, slope, gentle, moved, near)
+    opening = kernel.zeroth(nearest / kernel.opening)
+    return Faces(share, volume, opening, slope, outer, moved, near)
+
+
+def _outer(length: Tensor, share: Tensor, direction: Pair) -> tuple[Tensor, ...]:
+    """Shares of the neighbours outside, on both sides of a face, one of which is zero."""
+    found: list[Tensor] = []
+    for n in direction:
+        along = n.abs() + 1e-12
+        pull = (1 - share) * n.square() * length
+        for one in (2 * pull / (along + length), -pull / (2 * along + length)):
+            found += [torch.where(n > 0, one, 0.0), torch.where(n > 0, 0.0, one)]
+    return tuple(found)
+
+
+def _weighted(field: Tensor, outer: tuple[Tensor, ...]) -> Tensor:
+    """The sum of the neighbours by their shares, in the order of :attr:`Faces.outer`."""
+    nx, ny = field.shape[-2:]
+    wide = torch.nn.functional.pad(field, (2, 2, 2, 2))
+    columns, rows = wide[:, :, 2:-2], wide[:, 2:-2]
+    found = torch.zeros_like(field)
+    for share, k in zip(outer[:4], (3, 1, 4, 0), strict=True):
+        found = found + share * columns[:, k : k + nx]
+    for share, k in zip(outer[4:], (3, 1, 4, 0), strict=True):
+        found = found + share * rows[:, :, k : k + ny]
+    return found
 
 
 def _met(field: Tensor, share: Tensor, slope: Pair | None) -> Tensor:
@@ -180,9 +225,18 @@ def _met(field: Tensor, share: Tensor, slope: Pair | None) -> Tensor:
 
 
 def normal(distance: Tensor) -> Pair:
-    """The direction of growing distance by central differences; zero at the domain's sides."""
+    """The direction of growing distance; zero where there is none, as on a body's middle line."""
+    return _unit(_gradient(distance))
+
+
+def _unit(gradient: Pair) -> Pair:
+    length = (gradient[0].square() + gradient[1].square() + 1e-12).sqrt()
+    return gradient[0] / length, gradient[1] / length
+
+
+def _gradient(distance: Tensor) -> Pair:
+    """Of the distance, by central differences, in cells."""
     wide = torch.nn.functional.pad(distance[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
     along_x = 0.5 * (wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1])
     along_y = 0.5 * (wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2])
-    length = (along_x.square() + along_y.square() + 1e-12).sqrt()
-    return along_x / length, along_y / length
+    return along_x, along_y

@@ -60,7 +60,7 @@ from physgen.solvers.staggered import Grid, Points
 Outlines = Float[Tensor, "batch body vertex 2"]
 Sampling = Callable[[Tensor], Tensor]
 
-KERNEL = Kernel(cells=2.0, firmness=0, opening=2.0)
+KERNEL = Kernel(cells=2.0, firmness=0, opening=2.0, closing=0.0)
 """Of Lily-Pad: wide, and with the method as published."""
 
 

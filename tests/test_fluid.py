@@ -87,7 +87,7 @@ def test_a_channel_keeps_its_profile_from_inflow_to_outflow() -> None:
 
 
 def annulus_error(cells: int, kernel: Kernel) -> float:
-    """Largest error of the flow between two cylinders, of which the inner one turns."""
+    """Root mean square error of the flow between two cylinders, of which the inner one turns."""
     inner, outer, spin = 0.5, 1.1, 1.0
     grid = Grid(cells, cells, 2.8 / cells, -1.4, -1.4)
     nu = 0.2
@@ -106,15 +106,16 @@ def annulus_error(cells: int, kernel: Kernel) -> float:
     x_v, y_v = grid.faces_y(LIKE)
     v = x_v * speed((x_v.square() + y_v.square()).sqrt())
     state = flow.at_rest(immersed)._replace(u=exact[None], v=v[None])
-    state = stepped(flow, state, immersed, round(0.12 / nu / flow.clock.step(flow, state).item()))
-    # Beyond the kernel, whose width shrinks with the cells, the solution is exact.
-    clear = (r > inner + 2 * grid.spacing) & (r < outer - 2 * grid.spacing)
-    return float(((state.u[0] - exact).abs() * clear).max())
+    state = stepped(flow, state, immersed, round(0.06 / nu / flow.clock.step(flow, state).item()))
+    fluid = (r > inner) & (r < outer)
+    return float((state.u[0] - exact)[fluid].square().mean().sqrt())
 
 
-def test_the_flow_between_turning_cylinders_is_found_at_any_time_step() -> None:
+def test_the_flow_between_turning_cylinders_is_found_at_first_order() -> None:
+    # Their speed at the surface is 0.5. The steps shrink with the square of the cells.
     firm, published = annulus_error(32, Kernel()), annulus_error(32, Kernel(firmness=0))
-    assert firm < 0.5 * published < 0.02
+    assert firm < 0.65 * published < 0.011
+    assert annulus_error(64, Kernel()) < 0.55 * firm
 
 
 def drag_change(firmness: int) -> float:
