@@ -23,8 +23,7 @@ LOOKS = 25
 def check(flow: Flow, immersed: Immersed) -> None:
     """Look at bodies before a run.
 
-    Bodies that are thinner than the kernel leak, and are warned of: their forces depend on the
-    grid.
+    Bodies that are thinner than the kernel are warned of: their forces depend on the grid.
 
     Raises:
         ValueError: bodies overlap or come too close, or one lies outside the domain or at a side.
@@ -52,7 +51,7 @@ def check(flow: Flow, immersed: Immersed) -> None:
             warnings.warn(
                 f"body {body} of sample {int(depth.argmin())} is "
                 f"{2 * max(float(depth.min()), 0):.1f} cells thick at its thickest, thinner than "
-                f"the kernel ({2 * reach:g} cells): it leaks; refine the grid",
+                f"the kernel ({2 * reach:g} cells): its force depends on the grid; refine it",
                 stacklevel=2,
             )
     if immersed.bodies > 1:

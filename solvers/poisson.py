@@ -34,6 +34,7 @@ the equation asks.
 import abc
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -394,20 +395,10 @@ class _Capacitance(System):
         self.index = order
         self.used = torch.gather(box.flatten(1), 1, order)
         green = _green(laplacian, self.low, self.size)
+        place = order // self.size[1], order % self.size[1]
+        rim = _Rim(*place, self.used, beta_x, beta_y, mass, self.low)
         self.matrix = torch.cat(
-            [
-                _matrix(
-                    green,
-                    order[k : k + 1] // self.size[1],
-                    order[k : k + 1] % self.size[1],
-                    self.used[k : k + 1],
-                    beta_x[k : k + 1],
-                    beta_y[k : k + 1],
-                    mass[k : k + 1],
-                    self.low,
-                ).to(like)
-                for k in range(len(order))
-            ]
+            [_matrix(green, rim.sample(k)).to(like) for k in range(len(order))]
         )
         points_x = torch.arange(self.low[0], self.low[0] + self.size[0])
         points_y = torch.arange(self.low[1], self.low[1] + self.size[1])
@@ -488,18 +479,56 @@ def _green(laplacian: Laplacian, low: tuple[int, int], size: tuple[int, int]) ->
     return _Green(table.to(laplacian.inverse.device))
 
 
-def _matrix(
-    green: _Green,
-    i: Tensor,
-    j: Tensor,
-    used: Tensor,
-    beta_x: Tensor,
-    beta_y: Tensor,
-    mass: Tensor,
-    low: tuple[int, int],
-) -> Tensor:
-    """``W`` of some samples, whose cells ``i, j`` count from the box's corner."""
-    table = green.table
+class _Rim(NamedTuple):
+    """The cells around the bodies of some samples, where the operator differs."""
+
+    i: Tensor
+    """``(samples, cells)`` along x, from the corner of the box that holds all of them."""
+    j: Tensor
+    used: Tensor
+    """Which are there: samples with fewer are filled up."""
+    beta_x: Tensor
+    """The coefficient on the faces, made regular."""
+    beta_y: Tensor
+    mass: Tensor
+    low: tuple[int, int]
+    """The box's corner."""
+
+    def sample(self, k: int) -> "_Rim":
+        """One of them."""
+        own = slice(k, k + 1)
+        faces = self.beta_x[own], self.beta_y[own], self.mass[own]
+        return _Rim(self.i[own], self.j[own], self.used[own], *faces, self.low)
+
+    def change(self) -> Tensor:
+        """``E``: the operator with bodies less the one without, among these cells."""
+        (batch, m), used = self.i.shape, self.used
+        nx, ny = self.mass.shape[1], self.mass.shape[2]
+        x, y = self.i + self.low[0], self.j + self.low[1]
+        sample = torch.arange(batch, device=used.device)[:, None].expand(batch, m)
+        place = torch.full((batch, nx, ny), -1, dtype=torch.long, device=used.device)
+        number = torch.arange(m, device=used.device).expand(batch, m)
+        place[sample[used], x[used], y[used]] = number[used]
+        change = torch.zeros(batch, m, m, dtype=torch.float64, device=used.device)
+        diagonal = -self.mass[sample, x, y]
+        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            beta = self.beta_x if dx else self.beta_y
+            face = beta[sample, x + (dx > 0), y + (dy > 0)] - 1
+            neighbour = place[sample, (x + dx) % nx, (y + dy) % ny]
+            # A face on a side that is not periodic belongs to neither operator.
+            inside = (x + dx >= 0) & (x + dx < nx) & (y + dy >= 0) & (y + dy < ny)
+            wraps = ~inside & (face + 1 != 0)
+            exists = (inside | wraps) & used & (face != 0)
+            diagonal = diagonal - torch.where(exists, face, 0.0)
+            linked = exists & (neighbour >= 0)
+            change[sample[linked], number[linked], neighbour[linked]] += face[linked]
+        change.diagonal(dim1=1, dim2=2).add_(torch.where(used, diagonal, 0.0))
+        return change
+
+
+def _matrix(green: _Green, rim: _Rim) -> Tensor:
+    """``W`` of some samples."""
+    table, i, j = green.table, rim.i, rim.j
     half_x, half_y = table.shape[1] // 2, table.shape[3] // 2
     offsets_x = (i[:, :, None] - i[:, None] + half_x, i[:, :, None] + i[:, None])
     offsets_y = (j[:, :, None] - j[:, None] + half_y, j[:, :, None] + j[:, None])
@@ -509,40 +538,7 @@ def _matrix(
         for b in range(table.shape[2])
     )
     assert isinstance(response, Tensor)
-    change = _change(i, j, used, beta_x, beta_y, mass, low)
+    change = rim.change()
     one = torch.eye(i.shape[1], dtype=torch.float64, device=i.device)
     found: Tensor = torch.linalg.solve(one + response @ change, change, left=False)
     return found
-
-
-def _change(
-    i: Tensor,
-    j: Tensor,
-    used: Tensor,
-    beta_x: Tensor,
-    beta_y: Tensor,
-    mass: Tensor,
-    low: tuple[int, int],
-) -> Tensor:
-    """``E``: the operator with bodies less the one without, among the cells at the bodies."""
-    batch, m = i.shape
-    nx, ny = mass.shape[1], mass.shape[2]
-    x, y = i + low[0], j + low[1]
-    sample = torch.arange(batch, device=i.device)[:, None].expand(batch, m)
-    place = torch.full((batch, nx, ny), -1, dtype=torch.long, device=i.device)
-    number = torch.arange(m, device=i.device).expand(batch, m)
-    place[sample[used], x[used], y[used]] = number[used]
-    change = torch.zeros(batch, m, m, dtype=torch.float64, device=i.device)
-    diagonal = -mass[sample, x, y]
-    for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-        face = (beta_x[sample, x + (dx > 0), y] if dx else beta_y[sample, x, y + (dy > 0)]) - 1
-        neighbour = place[sample, (x + dx) % nx, (y + dy) % ny]
-        # A face on a side that is not periodic belongs to neither operator.
-        inside = (x + dx >= 0) & (x + dx < nx) & (y + dy >= 0) & (y + dy < ny)
-        wraps = ~inside & (face + 1 != 0)
-        exists = (inside | wraps) & used & (face != 0)
-        diagonal = diagonal - torch.where(exists, face, 0.0)
-        linked = exists & (neighbour >= 0)
-        change[sample[linked], number[linked], neighbour[linked]] += face[linked]
-    change.diagonal(dim1=1, dim2=2).add_(torch.where(used, diagonal, 0.0))
-    return change
