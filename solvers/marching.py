@@ -117,7 +117,7 @@ class Course:
 
     def compile(self) -> None:
         """Step by compiled code from now on: the first step then takes a minute or so."""
-        self._advance = torch.compile(self.flow.advance)
+        self._advance = torch.compile(self.flow.advance, dynamic=False)
 
     @torch.no_grad()
     def march(self, state: FlowState, until: float, watch: Watch = silent) -> FlowState:
