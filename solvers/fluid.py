@@ -262,33 +262,33 @@ class Flow(Solver[FlowState, Immersed]):
         """The state ``dt`` later, with bodies as they are at the end of the step."""
         u0, v0, c0 = state.u, state.v, state.scalar
         rate0 = self._rates(u0, v0, c0)
-        held_u, held_v = immersed.x.held(u0), immersed.y.held(v0)
-        u = held_u + immersed.x.pushed(dt * rate0[0])
-        v = held_v + immersed.y.pushed(dt * rate0[1])
+        u = immersed.x.met(u0, dt * rate0[0])
+        v = immersed.y.met(v0, dt * rate0[1])
         u, v = self._bounded(u, v, u0, v0, dt)
         u, v, p0, push0 = self._project(u, v, dt, state.predicted, immersed)
         moved = self._scalar_rate(c0, u0, v0, immersed)
         c1 = c0 if moved is None else c0 + dt * moved
 
         rate1 = self._rates(u, v, c1)
-        again_u = held_u + immersed.x.pushed(dt * rate1[0])
-        again_v = held_v + immersed.y.pushed(dt * rate1[1])
+        again_u = immersed.x.met(u0, dt * rate1[0])
+        again_v = immersed.y.met(v0, dt * rate1[1])
         u, v = self._bounded(0.5 * (u + again_u), 0.5 * (v + again_v), u0, v0, dt)
         u, v, p1, push1 = self._project(u, v, 0.5 * dt, state.pressure, immersed)
         moved = None if moved is None else self._scalar_rate(c1, u, v, immersed)
         scalar = c0 if moved is None else 0.5 * (c0 + c1 + dt * moved)
 
-        left_x, left_y = (
-            (before - after) / dt + 0.5 * (rate0[k] + rate1[k] - push0[k] - push1[k])
-            for k, (before, after) in enumerate(((u0, u), (v0, v)))
-        )
+        force = torch.zeros_like(immersed.carried)
         area = self.grid.spacing**2
-        force = area * torch.stack(
-            [_gather(left_x, immersed.x.near), _gather(left_y, immersed.y.near)], dim=-1
-        )
+        if immersed.bodies:
+            sides = (immersed.x, u0, u), (immersed.y, v0, v)
+            left = []
+            for k, (side, before, after) in enumerate(sides):
+                of = side.box.of
+                kept = of(rate0[k]) + of(rate1[k]) - of(push0[k]) - of(push1[k])
+                left.append(side.gather((of(before) - of(after)) / dt + 0.5 * kept))
+            force = area * (torch.stack(left, dim=-1) - self._forced_inside(immersed))
         if immersed.x.velocity is not None:
             force = force + (immersed.carried - state.carried) / dt
-        force = force - area * self._forced_inside(immersed)
         return FlowState(u, v, p1, p0, scalar, force, immersed.carried, state.time + dt)
 
     def _rates(self, u: Tensor, v: Tensor, scalar: Tensor) -> tuple[Tensor, Tensor]:
@@ -326,10 +326,11 @@ class Flow(Solver[FlowState, Immersed]):
     def _forced_inside(self, immersed: Immersed) -> Float[Tensor, "batch body 2"]:
         """What the forcing does to the fluid that stands for the inside of a body, which is none
         of the flow's force on it."""
-        found = [
-            _gather((1 - side.volume) * force, side.near)
-            for side, force in ((immersed.x, self.forcing.x), (immersed.y, self.forcing.y))
-        ]
+        found = []
+        for side, force in ((immersed.x, self.forcing.x), (immersed.y, self.forcing.y)):
+            force = torch.as_tensor(force).to(side.near)
+            on_faces = force.expand(1, *side.volume.shape[1:]) if force.ndim == 0 else force
+            found.append(side.displaced(side.box.of(on_faces)))
         return torch.stack(found, dim=-1)
 
     def _scalar_rate(
@@ -422,14 +423,10 @@ class Flow(Solver[FlowState, Immersed]):
         return found
 
 
-def _gather(field: Tensor, near: Tensor) -> Float[Tensor, "batch body"]:
-    return (field[:, None] * near).sum((2, 3))
-
-
 def _inside(side: Faces, h: float) -> Float[Tensor, "batch body"]:
     if side.velocity is None:
         return side.near.new_zeros(side.near.shape[:2])
-    return h**2 * _gather((1 - side.volume) * side.velocity, side.near)
+    return h**2 * side.displaced(side.velocity)
 
 
 def _column(value: float | Tensor, like: Tensor) -> float | Tensor:

@@ -47,6 +47,7 @@ number 500: 0.36 with 24 cells for its chord and open, 0.40 closed, 0.39 with 32
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -101,16 +102,30 @@ class Kernel:
         return torch.where(q.abs() >= 1, 0.0, 0.25 * (1 - inner.square()) - bump)
 
 
+class Box(NamedTuple):
+    """Faces from ``low`` up to ``high`` along x and y: those at the bodies, or none."""
+
+    low_x: int
+    high_x: int
+    low_y: int
+    high_y: int
+
+    def of(self, field: Tensor) -> Tensor:
+        return field[..., self.low_x : self.high_x, self.low_y : self.high_y]
+
+
 @dataclass(frozen=True)
 class Faces:
-    """The method's coefficients on the faces across one axis."""
+    """The method's coefficients on the faces across one axis, most of them at the bodies only."""
 
+    box: Box
+    """Which faces these are."""
     share: Tensor
-    """mu_0, made firm: how much of the flow's own velocity is kept."""
+    """mu_0, made firm: how much of the flow's own velocity is kept, at the bodies."""
     volume: Tensor
-    """mu_0 itself: the fluid's share of a cell around the face."""
+    """mu_0 itself: the fluid's share of a cell around each face."""
     opening: Tensor
-    """The open share of the face, for the pressure."""
+    """The open share of each face, for the pressure."""
     slope: Pair | None
     """mu_1 n / 2 for central differences along x and y, or None for the first-order method."""
     outer: tuple[Tensor, ...] | None
@@ -123,6 +138,23 @@ class Faces:
 
     def held(self, field: Tensor) -> Tensor:
         """What bodies make of a velocity component that was there before."""
+        return self._within(field.clone(), self._held(self.box.of(field)))
+
+    def met(self, field: Tensor, change: Tensor) -> Tensor:
+        """What bodies make of a velocity component that was there before, and of its change."""
+        own = self._held(self.box.of(field))
+        own = own + _met(self.box.of(change), self.box.of(self.volume), self.slope)
+        return self._within(field + change, own)
+
+    def gather(self, field: Tensor) -> Float[Tensor, "batch body"]:
+        """The sum of a field, given in the box, over the faces that belong to each body."""
+        return (field[:, None] * self.near).sum((2, 3))
+
+    def displaced(self, field: Tensor) -> Float[Tensor, "batch body"]:
+        """The same over what of them the body fills."""
+        return self.gather((1 - self.box.of(self.volume)) * field)
+
+    def _held(self, field: Tensor) -> Tensor:
         relative = field if self.velocity is None else field - self.velocity
         if self.outer is None:
             met = _met(relative, self.share, self.slope)
@@ -130,9 +162,9 @@ class Faces:
             met = self.share * relative + _weighted(relative, self.outer)
         return met if self.velocity is None else met + self.velocity
 
-    def pushed(self, change: Tensor) -> Tensor:
-        """What bodies leave of a change of it."""
-        return _met(change, self.volume, self.slope)
+    def _within(self, field: Tensor, own: Tensor) -> Tensor:
+        self.box.of(field).copy_(own)
+        return field
 
 
 @dataclass(frozen=True)
@@ -162,8 +194,8 @@ def faces(
     """Coefficients from the distances, in m, on the faces across one axis."""
     batch, bodies, *shape = distance.shape
     if bodies == 0:
-        one = distance.new_ones(batch, *shape)
-        return Faces(one, one, one, None, None, None, distance)
+        one, nowhere = distance.new_ones(batch, *shape), Box(0, 0, 0, 0)
+        return Faces(nowhere, nowhere.of(one), one, one, None, None, None, nowhere.of(distance))
     nearest, owner = (distance / spacing).min(1)
     gradient = _gradient(nearest)
     if kernel.closing > 0:
@@ -184,11 +216,24 @@ def faces(
         reach = nearest < 2 * kernel.cells + 1
         mine = torch.nn.functional.one_hot(owner, bodies).movedim(-1, 1).bool()
         near = (mine & reach[:, None]).to(distance.dtype)
+        # A step compiled for bodies at one place is to serve for another.
+        box = _around(reach) if velocity is None else Box(0, shape[0], 0, shape[1])
     moved = None
     if velocity is not None:
         moved = torch.gather(velocity, 1, owner[:, None])[:, 0]
     opening = kernel.zeroth(nearest / kernel.opening)
-    return Faces(share, volume, opening, slope, outer, moved, near)
+    if slope is not None:
+        slope = box.of(slope[0]), box.of(slope[1])
+    if outer is not None:
+        outer = tuple(box.of(one) for one in outer)
+    return Faces(box, box.of(share), volume, opening, slope, outer, moved, box.of(near))
+
+
+def _around(reach: Bool[Tensor, "batch nx ny"]) -> Box:
+    """The smallest box with all of them in it."""
+    across = [reach.any(0).any(dim).nonzero()[:, 0].tolist() for dim in (1, 0)]
+    ends = [(places[0], places[-1] + 1) if places else (0, 0) for places in across]
+    return Box(*ends[0], *ends[1])
 
 
 def _outer(length: Tensor, share: Tensor, direction: Pair) -> tuple[Tensor, ...]:

@@ -254,10 +254,10 @@ def _exchanged(part: Part, own: Mapping[int, Tensor]) -> Part:
     """The same with other tensors in the place of some."""
     if isinstance(part, Tensor):
         return cast("Part", own.get(id(part), part))
-    if isinstance(part, tuple):
-        return cast("Part", tuple(_exchanged(one, own) for one in part))
     if not _wanted(part):
         return part
+    if isinstance(part, tuple):
+        return cast("Part", tuple(_exchanged(one, own) for one in part))
     names = [one.name for one in fields(cast("Flow", part))]
     changed = {name: _exchanged(getattr(part, name), own) for name in names}
     return cast("Part", replace(cast("Flow", part), **changed))
