@@ -106,7 +106,7 @@ def annulus_error(cells: int, kernel: Kernel) -> float:
     x_v, y_v = grid.faces_y(LIKE)
     v = x_v * speed((x_v.square() + y_v.square()).sqrt())
     state = flow.at_rest(immersed)._replace(u=exact[None], v=v[None])
-    state = stepped(flow, state, immersed, round(0.06 / nu / flow.clock.step(flow, state).item()))
+    state = stepped(flow, state, immersed, round(0.03 / nu / flow.clock.step(flow, state).item()))
     fluid = (r > inner) & (r < outer)
     return float((state.u[0] - exact)[fluid].square().mean().sqrt())
 
