@@ -2,7 +2,7 @@
 
 Every row is one run of ``physgen simulate`` in a folder of its own. A row that is done is not run
 again, and one that was stopped goes on, so the whole can be run in pieces. The default is what
-the README reports, an hour or two on one core.
+the README reports, some hours on one core.
 """
 
 import json

@@ -65,7 +65,7 @@ class Kernel:
     """How sharply a body begins.
 
     Raises:
-        ValueError: the half-width is not positive.
+        ValueError: a half-width is not positive, or the firmness or the closing is out of range.
     """
 
     cells: float = 1.0
@@ -236,10 +236,10 @@ def _around(reach: Bool[Tensor, "batch nx ny"]) -> Box:
     return Box(*ends[0], *ends[1])
 
 
-def _outer(length: Tensor, share: Tensor, direction: Pair) -> tuple[Tensor, ...]:
+def _outer(length: Tensor, share: Tensor, gradient: Pair) -> tuple[Tensor, ...]:
     """Shares of the neighbours outside, on both sides of a face, one of which is zero."""
     found: list[Tensor] = []
-    for n in direction:
+    for n in gradient:
         along = n.abs() + 1e-12
         pull = (1 - share) * n.square() * length
         for one in (2 * pull / (along + length), -pull / (2 * along + length)):

@@ -116,7 +116,11 @@ class Course:
         return self.flow.start(self.immersed, scalars)
 
     def compile(self) -> None:
-        """Step by compiled code from now on: the first step then takes a minute or so."""
+        """Step by compiled code from now on: the first step then takes a minute or so.
+
+        The code is for this size and these places of bodies. In one process torch compiles eight,
+        and goes on without; ``torch.compiler.reset()`` lets it begin anew.
+        """
         self._advance = torch.compile(self.flow.advance, dynamic=False)
 
     @torch.no_grad()

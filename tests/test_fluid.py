@@ -16,6 +16,7 @@ from physgen.solvers.bodies import (
     Ellipse,
     Moving,
     NoBody,
+    Polygon,
     Rigid,
     Several,
     Steady,
@@ -116,6 +117,45 @@ def test_the_flow_between_turning_cylinders_is_found_at_first_order() -> None:
     firm, published = annulus_error(32, Kernel()), annulus_error(32, Kernel(firmness=0))
     assert firm < 0.65 * published < 0.011
     assert annulus_error(64, Kernel()) < 0.55 * firm
+
+
+def plate(bottom: float, top: float) -> Polygon:
+    corners = [[8.0, bottom], [24.0, bottom], [24.0, top], [8.0, top]]
+    return Polygon(torch.tensor(corners, dtype=torch.float64)[None, None])
+
+
+def profile_error(kernel: Kernel) -> float:
+    """How far a parabolic profile above a wall strays when it is held again and again."""
+    flow, worst = Flow(Grid(32, 24), 0.1, kernel=kernel), 0.0
+    _, y = flow.grid.faces_x(LIKE)
+    for wall in (12.0, 12.2, 12.4, 12.6, 12.8):
+        away = (y - wall).clamp(min=0)
+        exact = (away + 0.1 * away.square())[None]
+        side = flow.immerse(plate(4.0, wall), LIKE).x
+        u = exact
+        for _ in range(40):
+            u = torch.where(away < 1, side.held(u), exact)
+        worst = max(worst, float((u - exact)[0, 16].abs().max()))
+    return worst
+
+
+def test_a_firm_boundary_holds_the_profile_that_is_outside() -> None:
+    firm, published = profile_error(Kernel()), profile_error(Kernel(firmness=0))
+    assert firm < 0.7 * published
+    assert firm < 0.1
+
+
+def shut(body: Body, kernel: Kernel) -> Tensor:
+    return Flow(Grid(32, 24), 0.1, kernel=kernel).immerse(body, LIKE).y.opening
+
+
+def test_a_body_thinner_than_a_cell_is_closed_and_a_thick_one_left() -> None:
+    left = Kernel(closing=0.0)
+    for middle in (12.0, 12.2, 12.5):
+        thin = plate(middle - 0.1, middle + 0.1)
+        assert shut(thin, Kernel())[0, 16].min() < shut(thin, left)[0, 16].min() - 0.15
+    thick = Circle(16.2, 12.1, 5.0)
+    assert (shut(thick, Kernel()) - shut(thick, left)).abs().max() < 0.01
 
 
 def drag_change(firmness: int) -> float:

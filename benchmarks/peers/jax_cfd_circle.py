@@ -12,6 +12,8 @@ gains. Continuity makes the mean velocity the flux through every column: coeffic
 with it, as the sponge leaves the stream a little slower than one.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import jax_cfd.base as cfd
@@ -21,10 +23,8 @@ from peers.circle import Circle, Simulation, main
 DT = 0.25
 
 
-def simulate(circle: Circle) -> Simulation:
-    nx, ny = circle.cells
-    grid = cfd.grids.Grid(circle.cells, domain=((0.0, nx), (0.0, ny)))
-    periodic = cfd.boundaries.periodic_boundary_conditions(2)
+def stepping(circle: Circle, grid: cfd.grids.Grid) -> tuple[Callable, Callable]:
+    """A step, and what the sponge gives the flow on each face."""
     meshes = [grid.mesh(offset) for offset in grid.cell_faces]
 
     def solid(x: jax.Array, y: jax.Array) -> jax.Array:
@@ -55,6 +55,14 @@ def simulate(circle: Circle) -> Simulation:
         pressure_solve=cfd.pressure.solve_fast_diag,
         time_stepper=cfd.time_stepping.heun_rk2,
     )
+    return step, driven
+
+
+def simulate(circle: Circle) -> Simulation:
+    nx, ny = circle.cells
+    grid = cfd.grids.Grid(circle.cells, domain=((0.0, nx), (0.0, ny)))
+    periodic = cfd.boundaries.periodic_boundary_conditions(2)
+    step, driven = stepping(circle, grid)
 
     def momentum(v: tuple) -> jax.Array:
         return jnp.stack([one.data.sum() for one in v])
@@ -75,7 +83,7 @@ def simulate(circle: Circle) -> Simulation:
         speed = then[0].data.mean()
         return then, 2 * taken / (speed**2 * circle.diameter)
 
-    x, y = meshes[1]
+    x, y = grid.mesh(grid.cell_faces[1])
     square = (x - circle.spot[0]) ** 2 + (y - circle.spot[1]) ** 2
     start = (jnp.ones(circle.cells), 0.3 * jnp.exp(-square / circle.diameter**2))
     state = tuple(
