@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from physgen.datasets.airfoil import Airfoils
 from physgen.design_tasks.flow_case import Case, Row, Run, Scene, even, force_rows, push
 from physgen.solvers.advection import Central
 from physgen.solvers.bodies import Body, Circle, NoBody, Polygon, Several
@@ -501,4 +502,69 @@ class Plume(Case):
             Row("smoke left in the room", kept, None, (1.0, 1.0), "conservation"),
             Row("height of the smoke's centre", float((last * y).sum() / last.sum())),
             Row("largest concentration", float(last.max()), None, (0.0, 1.0), "no maximum grows"),
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Formation(Case):
+    """Some airfoils in one stream, such as a design."""
+
+    upper: tuple[tuple[float, ...], ...]
+    """Kulfan weights of the upper side of each."""
+    lower: tuple[tuple[float, ...], ...]
+    """Of the lower side."""
+    place: tuple[tuple[float, float], ...]
+    """Quarter point of each, in chords."""
+    incidence: tuple[float, ...]
+    """In radians, nose up."""
+    reynolds: float
+    """Of the chord."""
+    cells: int = 24
+    """Cells for each chord."""
+    time: float = 16.0
+    """How long, in chords per speed of the stream."""
+    frames: int = 32
+    """Instants to save, besides the first."""
+    double: bool = False
+    compile: bool = False
+    out: Path = Path("runs/formation")
+
+    @classmethod
+    def of(cls, airfoils: Airfoils, reynolds: float, cells: int, out: Path) -> "Formation":
+        """The first of some designs."""
+        return cls(
+            upper=tuple(map(tuple, airfoils.upper[0].tolist())),
+            lower=tuple(map(tuple, airfoils.lower[0].tolist())),
+            place=tuple(zip(airfoils.x[0].tolist(), airfoils.y[0].tolist(), strict=True)),
+            incidence=tuple(airfoils.incidence[0].tolist()),
+            reynolds=reynolds,
+            cells=cells,
+            out=out,
+        )
+
+    @property
+    def name(self) -> str:
+        return "formation"
+
+    @property
+    def facts(self) -> dict[str, float]:
+        return {"length": 1.0, "speed": 1.0, "viscosity": 1 / self.reynolds}
+
+    def scene(self, like: Tensor) -> Scene:
+        last = max(x for x, _ in self.place)
+        across = max(abs(y) for _, y in self.place)
+        nx, ny = even((8 + last) * self.cells), even((6 + 2 * max(0.0, across - 0.5)) * self.cells)
+        grid = Grid(nx, ny, 1 / self.cells, -3.0, -0.5 * ny / self.cells)
+        x, y = torch.tensor(self.place).to(like).T[:, None]
+        upper, lower = (torch.tensor(side).to(like)[None] for side in (self.upper, self.lower))
+        angle = torch.tensor(self.incidence).to(like)[None]
+        airfoils = Airfoils(upper, lower, x, y, angle)
+        return Scene(Flow(grid, 1 / self.reynolds), airfoils.bodies(), 1.0)
+
+    def figures(self, run: Run) -> list[Row]:
+        summary = run.summary(0.6 * self.time)
+        return [
+            row
+            for body in range(len(self.place))
+            for row in force_rows(summary, body, f"airfoil {body}: ")
         ]

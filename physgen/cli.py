@@ -19,9 +19,12 @@ from typing import TYPE_CHECKING, TypeVar
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from physgen.progress import Progress
+    from physgen.training import Report
 
 Options = TypeVar("Options")
 Arguments = Sequence[str]
@@ -100,6 +103,25 @@ def design_nbody(arguments: Arguments) -> None:
     out.print(f"Look at {options.out / 'report.html'}")
 
 
+def design_airfoils(arguments: Arguments) -> None:
+    from physgen.design_tasks.airfoil_run import AirfoilsOptions, design_airfoils
+    from physgen.verdict import table
+
+    machine = "--json" in arguments
+    rest = [word for word in arguments if word != "--json"]
+    options = parse(AirfoilsOptions, "design airfoils", rest)
+    out = console(machine)
+    with stages() as shown:
+        verdict = design_airfoils(options, shown)
+    if machine:
+        print(json.dumps(asdict(verdict), allow_nan=False))
+        return
+    out.print(table(verdict, "drag_change"))
+    for line in verdict.warnings:
+        out.print(f"[yellow]Note:[/] {line}")
+    out.print(f"Look at {options.out / 'report.html'}")
+
+
 def generate_nbody(arguments: Arguments) -> None:
     from physgen.datasets.nbody import NBodyData, generate
     from physgen.files import writable_folder
@@ -111,25 +133,53 @@ def generate_nbody(arguments: Arguments) -> None:
     print(f"{data.simulations} simulations in {len(files)} files in {data.out}")
 
 
+def generate_airfoil(arguments: Arguments) -> None:
+    from physgen.datasets.airfoil import AirfoilData, generate
+    from physgen.files import writable_folder
+
+    data = parse(AirfoilData, "generate airfoil", arguments)
+    writable_folder(data.out)
+    with progress("flows", data.simulations) as tell:
+        files = generate(data, lambda done: tell(done, ""))
+    print(f"{data.simulations} flows in {len(files)} files in {data.out}")
+
+
+def generate_sections(arguments: Arguments) -> None:
+    from physgen.datasets.sections import SectionsOptions, gather
+
+    options = parse(SectionsOptions, "generate sections", arguments)
+    with progress("files", 0) as tell:
+        kept = gather(options, lambda done, total: tell(done, f"of {total}"))
+    print(f"{len(kept)} sections in {options.out}")
+
+
+def train_airfoil(arguments: Arguments) -> None:
+    from physgen.design_tasks.airfoil_train import AirfoilTraining, train_airfoil
+
+    _train(parse(AirfoilTraining, "train airfoil", arguments), train_airfoil)
+
+
 def train_nbody(arguments: Arguments) -> None:
+    from physgen.design_tasks.nbody_train import NBodyTraining, train_nbody
+
+    _train(parse(NBodyTraining, "train nbody", arguments), train_nbody)
+
+
+def _train(options: Options, train: "Callable[[Options, Callable[[int], Report]], Path]") -> None:
     import torch
 
-    from physgen.design_tasks.nbody_train import NBodyTraining, train_nbody
-    from physgen.training import Report
-
-    options = parse(NBodyTraining, "train nbody", arguments)
     first = os.environ.get("RANK", "0") == "0"
     if "RANK" in os.environ:
         torch.set_num_threads(1)
     with ExitStack() as stack:
 
-        def report(steps: int) -> Report:
+        def report(steps: int) -> "Report":
             if not first:
                 return lambda step, loss: None
             tell = stack.enter_context(progress("steps", steps))
             return lambda step, loss: tell(step, f"loss {loss:.4f}")
 
-        weights = train_nbody(options, report)
+        weights = train(options, report)
     if first:
         print(f"weights in {weights}, scores and loss curve beside them")
 
@@ -275,8 +325,14 @@ def progress(what: str, total: int) -> Iterator[Callable[[int, str], None]]:
 
 COMMANDS = (
     Command(("tasks",), "What can be designed, one line each.", tasks),
+    Command(("design", "airfoils"), "Airfoils that together have less drag.", design_airfoils),
     Command(("design", "nbody"), "Discs in a box that end close to its centre.", design_nbody),
     Command(("generate", "nbody"), "Simulations of discs, with their recipe.", generate_nbody),
+    Command(
+        ("generate", "airfoil"), "Mean flows past an airfoil, with their recipe.", generate_airfoil
+    ),
+    Command(("generate", "sections"), "The table of real airfoil sections.", generate_sections),
+    Command(("train", "airfoil"), "The prior of one airfoil in any stream.", train_airfoil),
     Command(("train", "nbody"), "The prior of two discs over a short window.", train_nbody),
     *(
         Command(("simulate", name), about, simulate(name))

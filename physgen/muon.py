@@ -32,7 +32,7 @@ class Muon(torch.optim.Optimizer):
     """The optimiser of hidden matrices.
 
     Arguments:
-        weights: Matrices.
+        weights: Matrices, or kernels of convolutions, each the matrix of a row for each output.
         lr: Learning rate; a step changes a square weight by a matrix of about this spectral norm.
         momentum: Memory of the gradient.
 
@@ -44,7 +44,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(weights, {"lr": lr, "momentum": momentum})
         for group in self.param_groups:
             for weight in group["params"]:
-                if weight.ndim != 2:
+                if weight.ndim < 2:
                     raise ValueError(f"Muon moves matrices, got a weight of {tuple(weight.shape)}")
 
     @torch.no_grad()
@@ -55,10 +55,9 @@ class Muon(torch.optim.Optimizer):
                 if weight.grad is not None:
                     alike.setdefault(weight.shape, []).append(weight)
             for weights in alike.values():
-                moves = orthogonal(
-                    torch.stack([self._ahead(w, group["momentum"]) for w in weights])
-                )
-                rows, columns = weights[0].shape
+                ahead = torch.stack([self._ahead(w, group["momentum"]) for w in weights])
+                moves = orthogonal(ahead.flatten(2)).view_as(ahead)
+                rows, columns = ahead[0].flatten(1).shape
                 rate = group["lr"] * math.sqrt(max(1, rows / columns))
                 for weight, move in zip(weights, moves, strict=True):
                     weight.add_(move, alpha=-rate)

@@ -146,6 +146,189 @@ class Block(nn.Module):
 def hidden_matrices(network: nn.Module) -> list[nn.Parameter]:
     """The square-ish weights between hidden layers: those Muon is made for."""
     blocks = itertools.chain.from_iterable(
-        block.named_parameters() for block in network.modules() if isinstance(block, Block)
+        block.named_parameters()
+        for block in network.modules()
+        if isinstance(block, Block | Residual)
     )
-    return [weight for name, weight in blocks if weight.ndim == 2 and "modulate" not in name]
+    return [weight for name, weight in blocks if weight.ndim > 1 and "modulate" not in name]
+
+
+Grids = Float[Tensor, "batch channel *space"]
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+class UNet(nn.Module):
+    """Convolutions on a grid of one, two or three axes, at several resolutions.
+
+    The grid is first cut into patches of ``patch`` cells an axis, whose values become channels;
+    fields that are smooth lose nothing by it, and the work falls by ``patch`` to the power of the
+    number of axes. Each width is a resolution with half as many patches an axis as the one before,
+    with one residual block on the way down and one on the way up, which also sees what the way
+    down had there. At the coarsest every place attends to every other.
+
+    Axes are periodic or end at a wall, beyond which all is zero. Walls make a network see where it
+    is; what it cannot see from far away it learns as a map of its own over the patches.
+
+    Arguments:
+        channels: Of the input, and of the output.
+        shape: Cells along each axis: a multiple of ``patch`` times ``2 ** (len(widths) - 1)``.
+        condition: Numbers that scale and shift every block.
+        widths: Channels at each resolution, the finest first; multiples of 8.
+        patch: Cells of a patch along each axis.
+        periodic: Whether each axis is; none by default.
+
+    Raises:
+        ValueError: the shape is not such a multiple, or has no or too many axes.
+
+    References:
+        U-Net (Ronneberger et al., 2015), https://arxiv.org/abs/1505.04597; with attention and
+        modulated residual blocks as in Diffusion Models Beat GANs (Dhariwal & Nichol, 2021),
+        https://arxiv.org/abs/2105.05233.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        shape: tuple[int, ...],
+        condition: int,
+        widths: tuple[int, ...] = (48, 96, 160),
+        patch: int = 2,
+        periodic: tuple[bool, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        periodic = (False,) * len(shape) if periodic is None else periodic
+        unit = patch * 2 ** (len(widths) - 1)
+        if not 1 <= len(shape) <= 3 or len(periodic) != len(shape):
+            raise ValueError(f"a grid has one to three axes, got {shape}, periodic {periodic}")
+        if any(cells % unit for cells in shape):
+            raise ValueError(f"cells along each axis must be a multiple of {unit}, got {shape}")
+        self.patch, self.axes = patch, len(shape)
+        inside, outside = (c * patch**self.axes for c in channels)
+        first = widths[0]
+        self.enter = Convolution(inside, first, periodic)
+        self.map = nn.Parameter(torch.zeros(first, *(cells // patch for cells in shape)))
+        pairs = list(itertools.pairwise(widths))
+        self.down = nn.ModuleList(Residual(w, w, condition, periodic) for w in widths[:-1])
+        self.coarser = nn.ModuleList(Convolution(a, b, periodic, stride=2) for a, b in pairs)
+        last = widths[-1]
+        self.middle = nn.ModuleList(Residual(last, last, condition, periodic) for _ in range(2))
+        self.attend = Everywhere(last)
+        self.finer = nn.ModuleList(Convolution(b, a, periodic) for a, b in pairs)
+        self.up = nn.ModuleList(Residual(2 * w, w, condition, periodic) for w in widths[:-1])
+        self.leave = Convolution(first, outside, periodic)
+        nn.init.zeros_(self.leave.kernel.weight)
+
+    def forward(self, x: Grids, condition: Float[Tensor, "batch condition"]) -> Grids:
+        return self.read(self.features(x, condition)[0])
+
+    def features(
+        self, x: Grids, condition: Float[Tensor, "batch condition"]
+    ) -> tuple[Grids, Grids]:
+        """The last channels at the finest resolution, and those at the coarsest."""
+        hidden = self.enter(self._patches(x)) + self.map
+        passed = []
+        for block, coarser in zip(self.down, self.coarser, strict=True):
+            hidden = block(hidden, condition)
+            passed.append(hidden)
+            hidden = coarser(hidden)
+        before, behind = self.middle
+        coarse = behind(self.attend(before(hidden, condition)), condition)
+        hidden = coarse
+        levels = reversed(list(zip(self.finer, self.up, passed, strict=True)))
+        for finer, block, side in levels:
+            wide = hidden
+            for axis in range(2, wide.ndim):
+                wide = wide.repeat_interleave(2, axis)
+            hidden = block(torch.cat([finer(wide), side], 1), condition)
+        return hidden, coarse
+
+    def read(self, features: Grids) -> Grids:
+        """The output from the last channels."""
+        return self._cells(self.leave(functional.silu(features)))
+
+    def _patches(self, x: Grids) -> Grids:
+        p, n = self.patch, self.axes
+        if n == 2:
+            return functional.pixel_unshuffle(x, p)
+        for axis in range(2, 2 * n + 1, 2):
+            x = x.unflatten(axis, (-1, p))
+        order = (0, 1, *range(3, 2 * n + 2, 2), *range(2, 2 * n + 1, 2))
+        return x.permute(order).flatten(1, n + 1)
+
+    def _cells(self, x: Grids) -> Grids:
+        p, n = self.patch, self.axes
+        if n == 2:
+            return functional.pixel_shuffle(x, p)
+        x = x.unflatten(1, (-1, *[p] * n))
+        order = [0, 1]
+        for axis in range(n):
+            order += [2 + n + axis, 2 + axis]
+        x = x.permute(order)
+        for axis in range(2, n + 2):
+            x = x.flatten(axis, axis + 1)
+        return x
+
+
+class Convolution(nn.Module):
+    """Three points along each axis, beyond walls zero, around periodic axes."""
+
+    def __init__(
+        self, inside: int, outside: int, periodic: tuple[bool, ...], stride: int = 1
+    ) -> None:
+        super().__init__()
+        self.around = [size for axis in reversed(periodic) for size in (int(axis), int(axis))]
+        padding = [0 if axis else 1 for axis in periodic]
+        kind = CONVOLUTIONS[len(periodic) - 1]
+        self.kernel = kind(inside, outside, 3, stride=stride, padding=tuple(padding))  # type: ignore[arg-type]
+
+    def forward(self, x: Grids) -> Grids:
+        if any(self.around):
+            x = functional.pad(x, self.around, mode="circular")
+        out: Tensor = self.kernel(x)
+        return out
+
+
+class Residual(nn.Module):
+    """Two convolutions beside the identity, scaled and shifted by the condition in between."""
+
+    def __init__(
+        self, inside: int, outside: int, condition: int, periodic: tuple[bool, ...]
+    ) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(8, inside)
+        self.first = Convolution(inside, outside, periodic)
+        self.modulate = nn.Linear(condition, 2 * outside)
+        self.second = Convolution(outside, outside, periodic)
+        self.pass_on = (
+            nn.Identity() if inside == outside else _one_point(inside, outside, periodic)
+        )
+        nn.init.zeros_(self.second.kernel.weight)
+
+    def forward(self, x: Grids, condition: Float[Tensor, "batch condition"]) -> Grids:
+        hidden = self.first(functional.silu(self.norm(x)))
+        scale, shift = self.modulate(condition)[(..., *[None] * (x.ndim - 2))].chunk(2, 1)
+        out: Tensor = self.pass_on(x) + self.second(functional.silu(hidden * (1 + scale) + shift))
+        return out
+
+
+def _one_point(inside: int, outside: int, periodic: tuple[bool, ...]) -> nn.Module:
+    return CONVOLUTIONS[len(periodic) - 1](inside, outside, 1)
+
+
+class Everywhere(nn.Module):
+    """Attention of every place of a grid to every other, beside the identity."""
+
+    def __init__(self, channels: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(8, channels)
+        self.attend = nn.Linear(channels, 3 * channels)
+        self.join = nn.Linear(channels, channels)
+        nn.init.zeros_(self.join.weight)
+
+    def forward(self, x: Grids) -> Grids:
+        tokens = self.norm(x).flatten(2).mT
+        split = self.attend(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(*split)
+        out: Tensor = x + self.join(mixed.transpose(1, 2).flatten(2)).mT.reshape(x.shape)
+        return out

@@ -46,6 +46,7 @@ from physgen.solvers.poisson import (
     Direct,
     Laplacian,
     PressureSolver,
+    Room,
     differences,
     openness,
     solve,
@@ -180,6 +181,8 @@ class Flow(Solver[FlowState, Immersed]):
     """Of the scalars, in m²/s."""
     scalar_inflow: float = 0.0
     """What flows in carries this much of each scalar."""
+    room: Room | None = None
+    """Cells set aside for bodies that stay, so that one compiled step serves for many of them."""
 
     def __post_init__(self) -> None:
         if not float(torch.as_tensor(self.viscosity).min()) >= 0:
@@ -214,11 +217,11 @@ class Flow(Solver[FlowState, Immersed]):
         if velocity_x is not None and velocity_y is not None:
             velocity_x = velocity_x.expand(batch, -1, -1, -1)
             velocity_y = velocity_y.expand(batch, -1, -1, -1)
-        x = faces(distance_x, velocity_x, h, self.kernel)
-        y = faces(distance_y, velocity_y, h, self.kernel)
+        x = faces(distance_x, velocity_x, h, self.kernel, self.room)
+        y = faces(distance_y, velocity_y, h, self.kernel, self.room)
         axes = self.axes()
         open_faces = openness(x.opening, y.opening, *axes)
-        system = self.pressure.system(Laplacian(*axes, like), open_faces)
+        system = self.pressure.system(Laplacian(*axes, like), open_faces, self.room)
         count = middle.shape[1]
         owned = torch.zeros_like(middle, dtype=torch.bool)
         if count:
@@ -235,6 +238,10 @@ class Flow(Solver[FlowState, Immersed]):
         profile = self.sides.left.through()
         if profile is not None:
             u = u + _column(profile, u)
+        return self.begin(immersed, u, v, scalars)
+
+    def begin(self, immersed: Immersed, u: Tensor, v: Tensor, scalars: int = 0) -> FlowState:
+        """A given velocity at time zero, held by bodies and sides and made free of divergence."""
         still = self.at_rest(immersed, scalars)
         one = u.new_tensor(1.0)
         u, v = self._bounded(immersed.x.held(u), immersed.y.held(v), u, v, one)

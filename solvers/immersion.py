@@ -53,7 +53,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from physgen.solvers.poisson import Openness, System
+from physgen.solvers.poisson import Openness, Room, System
 
 FaceX = Float[Tensor, "#batch nx_faces ny"]
 FaceY = Float[Tensor, "#batch nx ny_faces"]
@@ -190,8 +190,13 @@ def faces(
     velocity: Float[Tensor, "batch body *faces"] | None,
     spacing: float,
     kernel: Kernel,
+    room: Room | None = None,
 ) -> Faces:
-    """Coefficients from the distances, in m, on the faces across one axis."""
+    """Coefficients from the distances, in m, on the faces across one axis.
+
+    Raises:
+        ValueError: a body reaches out of the room.
+    """
     batch, bodies, *shape = distance.shape
     if bodies == 0:
         one, nowhere = distance.new_ones(batch, *shape), Box(0, 0, 0, 0)
@@ -217,7 +222,7 @@ def faces(
         mine = torch.nn.functional.one_hot(owner, bodies).movedim(-1, 1).bool()
         near = (mine & reach[:, None]).to(distance.dtype)
         # A step compiled for bodies at one place is to serve for another.
-        box = _around(reach) if velocity is None else Box(0, shape[0], 0, shape[1])
+        box = _around(reach, room) if velocity is None else Box(0, shape[0], 0, shape[1])
     moved = None
     if velocity is not None:
         moved = torch.gather(velocity, 1, owner[:, None])[:, 0]
@@ -229,11 +234,17 @@ def faces(
     return Faces(box, box.of(share), volume, opening, slope, outer, moved, box.of(near))
 
 
-def _around(reach: Bool[Tensor, "batch nx ny"]) -> Box:
-    """The smallest box with all of them in it."""
+def _around(reach: Bool[Tensor, "batch nx ny"], room: Room | None) -> Box:
+    """The smallest box with all of them in it, or the room's."""
     across = [reach.any(0).any(dim).nonzero()[:, 0].tolist() for dim in (1, 0)]
     ends = [(places[0], places[-1] + 1) if places else (0, 0) for places in across]
-    return Box(*ends[0], *ends[1])
+    box = Box(*ends[0], *ends[1])
+    if room is None:
+        return box
+    fits = room.low_x <= box.low_x and box.high_x <= room.high_x
+    if not (fits and room.low_y <= box.low_y and box.high_y <= room.high_y):
+        raise ValueError(f"a body's faces {box} are not within their {room}: make it larger")
+    return Box(room.low_x, room.high_x, room.low_y, room.high_y)
 
 
 def _outer(length: Tensor, share: Tensor, gradient: Pair) -> tuple[Tensor, ...]:

@@ -233,6 +233,36 @@ def _largest(live: Tensor, mu_x: Tensor, mu_y: Tensor, x: Axis, y: Axis) -> Tens
     return found
 
 
+@dataclass(frozen=True)
+class Room:
+    """Cells set aside for bodies, from ``low`` up to ``high``, and how many of them they may touch.
+
+    What is computed at bodies then has one size for all that fit: code compiled for one serves
+    for another.
+
+    Raises:
+        ValueError: the room is empty, or smaller than what may be touched of it.
+    """
+
+    low_x: int
+    high_x: int
+    low_y: int
+    high_y: int
+    cells: int
+    """Cells at which the operator may differ from the one without bodies."""
+
+    def __post_init__(self) -> None:
+        area = (self.high_x - self.low_x) * (self.high_y - self.low_y)
+        if not (self.high_x > self.low_x >= 0 <= self.low_y < self.high_y):
+            raise ValueError(
+                f"a room for bodies must have low ends below its high ones, got {self}"
+            )
+        if not 0 < self.cells <= area:
+            raise ValueError(
+                f"bodies may touch from 1 cell to all {area} of their room, got {self.cells}"
+            )
+
+
 class System(abc.ABC):
     """Something that solves for one or many right sides under one coefficient."""
 
@@ -245,8 +275,8 @@ class PressureSolver(abc.ABC):
     """A way to solve Poisson's equation."""
 
     @abc.abstractmethod
-    def system(self, laplacian: Laplacian, openness: Openness) -> System:
-        """Made ready for one coefficient."""
+    def system(self, laplacian: Laplacian, openness: Openness, room: Room | None = None) -> System:
+        """Made ready for one coefficient; for any that fits, the same size, if there is a room."""
 
 
 def solve(system: System, openness: Openness, right: Cells, guess: Cells) -> Cells:
@@ -303,7 +333,7 @@ class ConjugateGradients(PressureSolver):
     """What the residual is compared with: a speed, as the residual is a divergence times h."""
     limit: int = 200
 
-    def system(self, laplacian: Laplacian, openness: Openness) -> System:
+    def system(self, laplacian: Laplacian, openness: Openness, room: Room | None = None) -> System:
         detached = Openness(openness.x.detach(), openness.y.detach(), openness.live)
         return _Conjugate(self, laplacian, detached)
 
@@ -359,21 +389,25 @@ class Direct(PressureSolver):
     limit: float = 4e9
     """Memory for the matrices in bytes."""
 
-    def system(self, laplacian: Laplacian, openness: Openness) -> System:
-        return _Capacitance(self, laplacian, openness)
+    def system(self, laplacian: Laplacian, openness: Openness, room: Room | None = None) -> System:
+        return _Capacitance(self, laplacian, openness, room)
 
 
 class _Capacitance(System):
     """Holds ``W`` of the module's docstring, and the box of cells that it acts on."""
 
     @torch.no_grad()
-    def __init__(self, method: Direct, laplacian: Laplacian, openness: Openness) -> None:
+    def __init__(
+        self, method: Direct, laplacian: Laplacian, openness: Openness, room: Room | None
+    ) -> None:
         self.laplacian = laplacian
         beta_x, beta_y, mass = _regular(openness, laplacian)
         changed = _touched(beta_x, beta_y, laplacian) | (mass > 0)
         self.cells = int(changed.flatten(1).sum(1).max())
         if self.cells == 0:
             return
+        if room is not None:
+            self.cells = _fitting(changed, self.cells, room)
         like = laplacian.inverse
         needed = len(changed) * self.cells**2 * like.element_size()
         if needed > method.limit:
@@ -388,6 +422,9 @@ class _Capacitance(System):
         )
         self.low = int(rows[0]), int(columns[0])
         self.size = int(rows[-1]) + 1 - self.low[0], int(columns[-1]) + 1 - self.low[1]
+        if room is not None:
+            self.low = room.low_x, room.low_y
+            self.size = room.high_x - room.low_x, room.high_y - room.low_y
         box = changed[
             :, self.low[0] : self.low[0] + self.size[0], self.low[1] : self.low[1] + self.size[1]
         ]
@@ -427,6 +464,22 @@ class _Capacitance(System):
         rows = box.view(batch, *self.size) @ self.to_y
         rows = rows.view(batch, 1, self.size[0], 2, ky).transpose(2, 3)
         return self.to_x @ rows
+
+
+def _fitting(changed: Tensor, cells: int, room: Room) -> int:
+    """The room's number of cells.
+
+    Raises:
+        ValueError: the bodies touch more, or others.
+    """
+    outside = changed.clone()
+    outside[:, room.low_x : room.high_x, room.low_y : room.high_y] = False
+    if bool(outside.any()) or cells > room.cells:
+        raise ValueError(
+            f"bodies touch {cells} cells, {int(outside.flatten(1).sum(1).max())} of them outside "
+            f"their {room}: make it larger, or do without"
+        )
+    return room.cells
 
 
 def _regular(openness: Openness, laplacian: Laplacian) -> tuple[Tensor, Tensor, Tensor]:

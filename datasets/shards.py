@@ -1,0 +1,131 @@
+"""A data set as files that are written one by one, by one process, several, or many machines."""
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+from physgen.datasets import store
+from physgen.files import write_json
+
+Options = TypeVar("Options")
+
+
+class Shard(NamedTuple):
+    """A file of a data set, and how many samples it is to hold."""
+
+    path: Path
+    samples: int
+
+
+Write = Callable[[Options, range], None]
+"""Writes the shard of some seeds; must be a function at the top of a module."""
+
+
+def write_shards(
+    folder: Path,
+    recipe: Mapping[str, object],
+    wanted: Mapping[range, Shard],
+    write: Callable[[Options, range], None],
+    options: Options,
+    workers: int,
+    scheduler: str,
+    report: Callable[[int], None],
+) -> list[Path]:
+    """Write those that are missing, and a manifest of all.
+
+    Arguments:
+        folder: Of the manifest.
+        recipe: What the shards must have been made by.
+        wanted: Shards by their seeds.
+        write: Writes one of them, whole or not at all.
+        options: What ``write`` is told.
+        workers: Processes to write with.
+        scheduler: Address of a dask scheduler whose workers write instead; they must see the
+            same folder.
+        report: Told how many samples are there, after each shard.
+
+    Raises:
+        ValueError: a shard was made by another recipe, or is damaged, or dask is not installed.
+    """
+    missing, done = [], 0
+    for seeds, shard in wanted.items():
+        if shard.path.exists():
+            check_recipe(shard.path, recipe)
+            done += shard.samples
+        else:
+            missing.append(seeds)
+    report(done)
+    work = Work(write, options)
+    for seeds in work.on(scheduler, missing) if scheduler else work.by(workers, missing):
+        done += wanted[seeds].samples
+        report(done)
+    files = [shard.path for shard in wanted.values()]
+    write_json(folder / "manifest.json", {"recipe": recipe, "files": [f.name for f in files]})
+    return files
+
+
+def check_recipe(path: Path, recipe: Mapping[str, object]) -> None:
+    """Raises a ValueError if the file was made otherwise."""
+    with store.opened(path) as file:
+        found = store.recipe(file)
+    if found != recipe:
+        differing = [k for k in recipe if found.get(k) != recipe[k]]
+        raise ValueError(
+            f"{path} was made by another recipe ({', '.join(differing)} differ): choose another "
+            "--out, or remove it"
+        )
+
+
+class Work(Generic[Options]):
+    """What is to be done for each shard, and by whom."""
+
+    def __init__(self, write: Callable[[Options, range], None], options: Options) -> None:
+        self.write, self.options = write, options
+
+    def by(self, workers: int, missing: list[range]) -> Iterator[range]:
+        """Processes of this machine; yields each shard's seeds when it is written."""
+        if workers == 1 or len(missing) < 2:
+            for seeds in missing:
+                self.write(self.options, seeds)
+                yield seeds
+            return
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+            running = {pool.submit(self.write, self.options, seeds): seeds for seeds in missing}
+            for finished in as_completed(running):
+                finished.result()
+                yield running[finished]
+
+    def on(self, scheduler: str, missing: list[range]) -> Iterator[range]:
+        """Workers of a dask cluster; yields each shard's seeds when it is written."""
+        try:
+            from dask import distributed
+        except ImportError as error:
+            raise ValueError(
+                "a --scheduler needs dask: pip install 'physgen[scale]', or use --workers"
+            ) from error
+        with distributed.Client(scheduler) as client:
+            running = {
+                client.submit(self.write, self.options, seeds, pure=False): seeds
+                for seeds in missing
+            }
+            for finished in distributed.as_completed(list(running)):
+                finished.result()
+                yield running[finished]
+
+
+def files_of(folder: Path, command: str) -> list[Path]:
+    """The files of a finished data set.
+
+    Raises:
+        ValueError: there is none.
+    """
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        raise ValueError(
+            f"{folder} holds no finished data set: make one with '{command} --out {folder}'"
+        )
+    return [folder / name for name in json.loads(manifest.read_text())["files"]]

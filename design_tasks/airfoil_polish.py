@@ -1,0 +1,152 @@
+"""Designs improved by the gradient of the true solver.
+
+The flow around a design is carried from step to step of the descent, so a step needs no start from
+rest: it goes on for a chord's time around the new shapes, and then for two more with a gradient of
+the mean force. A call is one such stretch; it sees what a shape does within two chords' time, which
+is its wake as far as the next airfoil.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from physgen.datasets.airfoil import SPIN, Airfoils
+from physgen.design_tasks.airfoil_decode import (
+    drawn,
+    parameters_at,
+    parameters_of,
+    placed,
+    unit_of,
+)
+from physgen.design_tasks.airfoil_price import Prices, crowding, price, smallness
+from physgen.design_tasks.airfoil_prior import distance_of
+from physgen.design_tasks.airfoils import Formations, in_threads, portions
+from physgen.progress import Progress
+from physgen.shapes import PerSample
+from physgen.solvers.fluid import Fixed, Flow, FlowState
+from physgen.solvers.marching import Course, differentiable
+
+
+@dataclass(frozen=True)
+class Polish:
+    """How the descent goes."""
+
+    calls: int = 20
+    """Of the solver with its gradient, for each design."""
+    cells: int = 16
+    """For a chord."""
+    settle: float = 1.0
+    """Chords of stream that pass before the gradient is taken."""
+    window: float = 2.0
+    """Chords of stream over which it is."""
+    rate: float = 0.12
+    """Longest step, in standard deviations of real sections."""
+    shift: float = 0.04
+    """Longest step of a place, in chords."""
+
+
+def polish(
+    task: Formations, airfoils: Airfoils, prices: Prices, options: Polish, progress: Progress
+) -> Airfoils:
+    """The designs met with the lowest price, each on its own; those not allowed stay."""
+    allowed = task.violation(airfoils) == 0
+    if not bool(allowed.any()):
+        return airfoils
+    some = Airfoils(*(part[allowed] for part in airfoils))
+    work = portions(some, 2)
+    found = in_threads(lambda part: _descend(task, part, prices, options), work, progress.share)
+    better = Airfoils(*(torch.cat(column) for column in zip(*found, strict=True)))
+    result = [part.clone() for part in airfoils]
+    for part, new in zip(result, better, strict=True):
+        part[allowed] = new
+    return Airfoils(*result)
+
+
+def _descend(task: Formations, airfoils: Airfoils, prices: Prices, options: Polish) -> Airfoils:
+    count, bodies = airfoils.x.shape
+    place = torch.stack([airfoils.x, airfoils.y], -1)
+    own = Airfoils(*(part.flatten(0, 1)[:, None] for part in airfoils))
+    parameters = parameters_of(own).unflatten(0, (count, bodies)).clone()
+    parameters[..., 13:] = 0.0
+    unit = unit_of(parameters)
+    grid = task.grid(airfoils, options.cells, 1.0, spare=0.5)
+    flow = Flow(grid, 1 / task.reynolds)
+    like = unit.new_zeros(1)
+    course = Course(flow, airfoils.bodies(), like, count, warn=False)
+    state = course.march(course.start(), SPIN)
+    best_unit, best_place, best = unit, place, torch.full((count,), math.inf)
+    memory = [torch.zeros_like(unit), torch.zeros_like(unit)]
+    place_memory = [torch.zeros_like(place), torch.zeros_like(place)]
+    for call in range(1, options.calls + 1):
+        cost, slopes, state = _priced(task, flow, state, unit, place, prices, options)
+        better = cost < best
+        best = torch.where(better, cost, best)
+        best_unit = torch.where(better[:, None, None], unit, best_unit)
+        best_place = torch.where(better[:, None, None], place, best_place)
+        fade = 1 - 0.7 * (call - 1) / options.calls
+        step = -options.rate * fade * adam(slopes[0], memory, call)
+        move = -options.shift * fade * adam(slopes[1], place_memory, call)
+        move[:, 0] = 0.0
+        unit, place = _allowed(task, unit, place, step, move)
+    return placed(parameters_at(best_unit), best_place)
+
+
+def _priced(
+    task: Formations,
+    flow: Flow,
+    state: FlowState,
+    unit: Tensor,
+    place: Tensor,
+    prices: Prices,
+    options: Polish,
+) -> tuple[PerSample, tuple[Tensor, ...], FlowState]:
+    """The price of designs, its gradient, and the flow that they leave."""
+    unit, place = unit.detach().requires_grad_(), place.detach().requires_grad_()
+    with torch.enable_grad():
+        own = parameters_at(unit)
+        airfoils = placed(own, place)
+        immersed = flow.immerse(airfoils.bodies(), unit)
+    with torch.no_grad():
+        course = Course(flow, airfoils.bodies(), unit, len(unit), warn=False)
+        state = flow.begin(course.immersed, state.u, state.v)
+        state = course.march(state, options.settle)
+        dt = 0.9 * float(flow.clock.step(flow, state))
+    steps = max(8, round(options.window / dt))
+    steady = Flow(flow.grid, flow.viscosity, clock=Fixed(options.window / steps))
+    with torch.enable_grad():
+        state, force = differentiable(steady, state, immersed, steps)
+        mean = 2 * force[:, steps // 2 :].mean(1)
+        cost = price(task, prices, mean)
+        distance = distance_of(drawn(own.flatten(0, 1)).unflatten(0, own.shape[:2]))
+        shape = prices.gap * crowding(task, distance, place)
+        shape = shape + prices.area * smallness(task, distance)
+        shape = shape + unit.square().sum((1, 2)) / (2 * prices.weight)
+        slopes = torch.autograd.grad((cost + shape).sum(), [unit, place])
+    parts = (part.detach() for part in state)
+    return (cost + shape).detach(), slopes, FlowState(*parts)
+
+
+def _allowed(
+    task: Formations, unit: Tensor, place: Tensor, step: Tensor, move: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The step, halved for each design until it is allowed; none if nothing helps."""
+    share = torch.ones(len(unit), 1, 1)
+    for _ in range(4):
+        trial = unit + share * step, place + share * move
+        bad = task.violation(placed(parameters_at(trial[0]), trial[1])) > 0
+        if not bool(bad.any()):
+            return trial
+        share = torch.where(bad[:, None, None], 0.5 * share, share)
+    share = torch.where(bad[:, None, None], 0.0, share)
+    return unit + share * step, place + share * move
+
+
+def adam(slope: Tensor, moments: list[Tensor], step: int) -> Tensor:
+    """Adam's direction, about one in each number (Kingma & Ba, 2015)."""
+    first, second = moments
+    first.lerp_(slope, 0.2)
+    second.lerp_(slope.square(), 0.1)
+    lead, spread = first / (1 - 0.8**step), second / (1 - 0.9**step)
+    return lead / (spread.sqrt() + 1e-8)

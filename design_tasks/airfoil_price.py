@@ -1,0 +1,58 @@
+"""What is wanted of airfoils, as prices that add to their drag.
+
+All are of clean samples, and differentiable: they guide a prior, refine what it drew, and polish
+by the true solver alike.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from physgen.design_tasks.airfoil_formation import seen_from
+from physgen.design_tasks.airfoil_prior import CELL
+from physgen.design_tasks.airfoils import Formations
+from physgen.shapes import PerSample
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What counts beside drag, each as much drag coefficient as it is worth."""
+
+    lift: float = 6.0
+    """For the square of what lift is off the wanted one."""
+    gap: float = 20.0
+    """For the square of how much too close airfoils are, in chords, over an area."""
+    area: float = 200.0
+    """For the square of the area that a section lacks, in chords squared."""
+    weight: float = 300.0
+    """How hard all of it pulls: the prior is as likely as drag is low, to this power."""
+    share: float = 0.3
+    """At most this share of the cost is taken off at a level."""
+
+
+def price(task: Formations, prices: Prices, force: Tensor) -> PerSample:
+    """Drag, and what lift is off, of estimated forces ``[batch, body, 2]``."""
+    mean = force.mean(1)
+    found: PerSample = mean[:, 0] + prices.lift * (mean[:, 1] - task.lift).square()
+    return found
+
+
+def crowding(task: Formations, distance: Tensor, place: Tensor) -> PerSample:
+    """Where two airfoils are too close: the square of by how much, over an area."""
+    found = distance.new_zeros(len(distance))
+    for one in range(distance.shape[1]):
+        for other in range(one + 1, distance.shape[1]):
+            there = distance[:, other, None].expand(-1, 3, -1, -1)
+            there = seen_from(there, place[:, one] - place[:, other])[:, 0]
+            # Little more than allowed, as an image is known to a part of a cell only.
+            lack = (task.gap + 0.08 - distance[:, one] - there).clamp(min=0)
+            found = found + lack.square().sum((1, 2)) * CELL**2 / task.gap
+    return found
+
+
+def smallness(task: Formations, distance: Tensor) -> PerSample:
+    """The square of the area that sections lack."""
+    area = torch.sigmoid(-distance / (0.3 * CELL)).sum((2, 3)) * CELL**2
+    found: PerSample = (task.smallest + 0.01 - area).clamp(min=0).square().sum(1)
+    return found

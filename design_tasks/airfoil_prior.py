@@ -1,0 +1,435 @@
+r"""The prior of one airfoil in any stream: its shape, what it does to the stream, its forces.
+
+A sample has a *body*, the image :math:`\psi = \tanh(d / 0.3)` of its signed distance :math:`d` in
+chords, and a *flow*, the perturbation :math:`w = (u, v, p) - b` of the background :math:`b` in
+which it stands; both on a window of 72 by 48 cells of a twelfth of a chord around the airfoil. The
+Reynolds number and the background are given.
+
+The mean flow is a function of the body and the background, so there is nothing to draw about it
+that the body does not say. The network is therefore trained with a noise level for the flow and
+one for the body, or with nothing known of the flow at all, and then one evaluation gives
+
+.. math:: \mathbb E[\psi \mid z], \quad \mathbb E[w \mid z, b], \quad \mathbb E[F \mid z, b],
+    \qquad z = \psi + s \varepsilon,
+
+the clean body, the flow around it and the force on it. Where the body is known (``s = 0``) this is
+a surrogate of the solver; where the flow has a level of its own, it is the joint prior of CinDM.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from physgen.checkpoint import load_tensors, save_tensors
+from physgen.datasets import store
+from physgen.datasets.airfoil import WINDOW
+from physgen.datasets.shards import files_of
+from physgen.network import UNet
+from physgen.shapes import PerSample
+from physgen.training import Batch
+
+SHAPE = (72, 48)
+"""Cells of a window along x and y."""
+CELL = (WINDOW[1] - WINDOW[0]) / SHAPE[0]
+"""Width of a cell, in chords."""
+REACH = 0.3
+"""Distance, in chords, within which a body's image tells it."""
+UNKNOWN = math.inf
+"""The noise level of a flow of which nothing is known."""
+
+Image = Float[Tensor, "batch x y"]
+Flows = Float[Tensor, "batch 3 x y"]
+Force = Float[Tensor, "batch 2"]
+
+
+def image(distance: Tensor) -> Tensor:
+    """What a body looks like to the prior, from its signed distance in chords."""
+    return torch.tanh(distance / REACH)
+
+
+def distance_of(body: Tensor) -> Tensor:
+    """Back again; at most about twice the reach."""
+    return REACH * torch.atanh(body.clamp(-0.999, 0.96))
+
+
+class Windows(NamedTuple):
+    """Samples in physical units."""
+
+    body: Image
+    flow: Flows
+    """What the body adds to u, v and p."""
+    background: Flows
+    """u - 1, v and p of the stream without the body."""
+    reynolds: PerSample
+    force: Force
+    """Coefficients of drag and lift."""
+
+    def mirrored(self) -> "Windows":
+        """Seen in a mirror: y points down."""
+        sign = torch.tensor([1.0, -1.0, 1.0])[:, None, None].to(self.flow)
+        return Windows(
+            self.body.flip(2),
+            (sign * self.flow).flip(3),
+            (sign * self.background).flip(3),
+            self.reynolds,
+            self.force * torch.tensor([1.0, -1.0]).to(self.force),
+        )
+
+
+def load_windows(folder: Path) -> Windows:
+    """All samples of a data set.
+
+    Raises:
+        ValueError: there is no data set of single airfoils, or a file of it is damaged.
+    """
+    rows: list[Windows] = []
+    for path in files_of(folder, "physgen generate airfoil"):
+        data = store.read(path)
+        if set(data.bodies) != {"body_0"}:
+            raise ValueError(f"{path} holds {len(data.bodies)} bodies a sample, expected one")
+        rows.append(windows_of(data))
+    return Windows(*(torch.cat(column) for column in zip(*rows, strict=True)))
+
+
+def windows_of(data: store.Trajectories) -> Windows:
+    """The samples of one file."""
+
+    def flow(kind: str) -> Tensor:
+        velocity = data.fields[f"{kind}velocity"].values[:, 0]
+        pressure = data.fields[f"{kind}pressure"].values[:, 0]
+        joined = np.concatenate([velocity, pressure[..., None]], -1)
+        return torch.from_numpy(joined).movedim(-1, 1)
+
+    around = flow("background_")
+    stream = torch.tensor([1.0, 0.0, 0.0])[:, None, None]
+    return Windows(
+        image(torch.from_numpy(data.bodies["body_0"].distance[:, 0])),
+        flow("") - around,
+        around - stream,
+        torch.from_numpy(data.quality["reynolds"]).float(),
+        2 * torch.from_numpy(data.histories["force"].values[:, 0, 0]),
+    )
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Means and spreads of the data, by which samples are brought to order one."""
+
+    body: tuple[float, float]
+    """Mean and standard deviation of the image."""
+    flow: tuple[float, ...]
+    """Standard deviations of what a body adds to u, v and p."""
+    background: tuple[float, ...]
+    force: tuple[float, ...]
+    """Means of drag and lift, then their standard deviations."""
+
+    @classmethod
+    def of(cls, data: Windows) -> "Scales":
+        def spread(x: Tensor) -> tuple[float, ...]:
+            return tuple(x.square().mean((0, 2, 3)).sqrt().tolist())
+
+        return cls(
+            (data.body.mean().item(), data.body.std().item()),
+            spread(data.flow),
+            spread(data.background),
+            # The mirror image is as likely: no lift is the mean.
+            (data.force[:, 0].mean().item(), 0.0, *data.force.std(0).tolist()),
+        )
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The network of the prior."""
+
+    widths: tuple[int, ...] = (48, 96, 160)
+    """Channels at each resolution."""
+    patch: int = 2
+    """Cells of a patch along each axis."""
+    condition: int = 64
+    """Numbers that noise levels and Reynolds number become."""
+
+    def build(self, scales: Scales) -> "AirfoilNetwork":
+        return AirfoilNetwork(self, scales)
+
+
+class Estimate(NamedTuple):
+    """Clean samples, as far as noisy ones tell."""
+
+    body: Image
+    flow: Flows
+    force: Force
+
+
+class AirfoilNetwork(nn.Module):
+    """Clean body, flow and force from a noisy body, a noisy or unknown flow, and the background.
+
+    All in units of :class:`Scales`, in which data have unit variance.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, architecture: Architecture, scales: Scales) -> None:
+        super().__init__()
+        self.architecture, self.scales = architecture, scales
+        width, widths = architecture.condition, architecture.widths
+        self.register_buffer("frequencies", torch.linspace(0.25, 3, 12), persistent=False)
+        self.embed = nn.Sequential(
+            nn.Linear(2 * 24 + 2, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
+        self.net = UNet((7, 4), SHAPE, width, widths, architecture.patch)
+        fine = SHAPE[0] * SHAPE[1] // architecture.patch**2
+        coarse = fine // 4 ** (len(widths) - 1)
+        self.narrow = nn.Conv2d(widths[0], 8, 1)
+        self.near = nn.Linear(8 * fine, 64)
+        self.far = nn.Linear(widths[-1] * coarse, 64)
+        self.read = nn.Sequential(
+            nn.SiLU(), nn.Linear(64 + width, 64), nn.SiLU(), nn.Linear(64, 2)
+        )
+
+    def forward(
+        self,
+        body: Image,
+        body_level: PerSample,
+        flow: Flows,
+        flow_level: PerSample,
+        background: Flows,
+        reynolds: PerSample,
+    ) -> Estimate:
+        known = flow_level.isfinite()
+        level = torch.where(known, flow_level, torch.ones_like(flow_level))
+        skip_b, out_b, in_b = _preconditioning(body_level)
+        skip_f, out_f, in_f = (c[:, None] for c in _preconditioning(level))
+        seen = known[:, None, None, None]
+        inputs = [torch.where(seen, in_f * flow, 0.0), (in_b * body)[:, None], background]
+        condition = self.embed(
+            torch.cat(
+                [
+                    self._phases(body_level.log() / 4),
+                    self._phases(torch.where(known, level.log() / 4, 2.0)),
+                    ((reynolds.log() - 6.1) / 0.5)[:, None],
+                    known.to(body)[:, None],
+                ],
+                1,
+            )
+        )
+        features, coarse = self.net.features(torch.cat(inputs, 1), condition)
+        raw = self.net.read(features).to(body.dtype)
+        pooled = self.near(self.narrow(features).flatten(1)) + self.far(coarse.flatten(1))
+        force = self.read[1](torch.cat([self.read[0](pooled), condition], 1))
+        force = self.read[3](self.read[2](force)).to(body.dtype)
+        clean = torch.where(seen, skip_f * flow + out_f * raw[:, :3], raw[:, :3])
+        return Estimate(skip_b * body + out_b * raw[:, 3], clean, force)
+
+    def _phases(self, level: PerSample) -> Float[Tensor, "batch phase"]:
+        phase = level[:, None] * self.frequencies * math.pi
+        return torch.cat([phase.cos(), phase.sin()], 1)
+
+
+def _preconditioning(level: PerSample) -> tuple[Tensor, Tensor, Tensor]:
+    """Karras et al., 2022, table 1, at unit spread of the data."""
+    s = level[:, None, None]
+    total = s.square() + 1
+    return 1 / total, s * total.rsqrt(), total.rsqrt()
+
+
+@dataclass(frozen=True)
+class AirfoilLoss:
+    r"""Errors of body, flow and force, each one for a network that knows nothing.
+
+    A share of the samples has one noise level for body and flow; of the others the flow is
+    unknown, and for a share of these the body is known, up to a noise of 0.01.
+    """
+
+    joint: float = 0.2
+    """Share of samples with a noisy flow."""
+    given: float = 0.3
+    """Share of samples with a known body."""
+    mean: float = 0.5
+    """Mean of the logarithm of the noise level."""
+    spread: float = 1.8
+    """Standard deviation of the logarithm of the noise level."""
+    force: float = 0.3
+    """Weight of the force's error."""
+
+    def draw(self, x: Windows, generator: torch.Generator) -> Batch:
+        """Scaled samples, levels and noise, from scaled samples."""
+        count, device = len(x.body), x.body.device
+
+        def uniform() -> Tensor:
+            return torch.rand(count, generator=generator, device=device)
+
+        unit = torch.randn(count, generator=generator, device=device)
+        level = (self.mean + self.spread * unit).exp()
+        kind = uniform()
+        body_level = torch.where(kind > 1 - self.given, 0.01, level)
+        flow_level = torch.where(kind < self.joint, level, UNKNOWN)
+        noise = torch.randn(count, 4, *SHAPE, generator=generator, device=device)
+        return (*x, body_level, flow_level, noise)
+
+    def __call__(
+        self,
+        model: nn.Module,
+        body: Image,
+        flow: Flows,
+        background: Flows,
+        reynolds: PerSample,
+        force: Force,
+        body_level: PerSample,
+        flow_level: PerSample,
+        noise: Float[Tensor, "batch 4 x y"],
+    ) -> PerSample:
+        known = flow_level.isfinite()
+        size = torch.where(known, flow_level, 0.0)[:, None, None, None]
+        noisy_body = body + body_level[:, None, None] * noise[:, 3]
+        found: Estimate = model(
+            noisy_body, body_level, flow + size * noise[:, :3], flow_level, background, reynolds
+        )
+        of_body = (found.body - body).square().mean((1, 2)) * (body_level.pow(-2) + 1)
+        of_flow = (found.flow - flow).square().mean((1, 2, 3))
+        of_flow = of_flow * torch.where(known, flow_level.pow(-2) + 1, 1.0)
+        of_force = (found.force - force).square().mean(1)
+        # A known body has nothing to be estimated.
+        of_body = torch.where(body_level > 0.011, of_body, 0.0)
+        total: PerSample = of_body + of_flow + self.force * of_force
+        return total
+
+
+class WindowDraw:
+    """Batches of scaled samples, half of them seen in a mirror."""
+
+    def __init__(self, data: Windows, scales: Scales, batch: int, loss: AirfoilLoss) -> None:
+        self.data, self.batch, self.loss = scaled(data, scales), batch, loss
+        self.sign = torch.tensor([1.0, -1.0, 1.0])[:, None, None]
+
+    def __call__(self, step: int, generator: torch.Generator) -> Batch:
+        device = self.data.body.device
+        which = torch.randint(
+            len(self.data.body), (self.batch,), generator=generator, device=device
+        )
+        some = Windows(*(part[which] for part in self.data))
+        coin = torch.rand(self.batch, generator=generator, device=device) < 0.5
+        other = some.mirrored()
+        chosen = [
+            torch.where(coin.view(-1, *[1] * (a.ndim - 1)), a, b)
+            for a, b in zip(some, other, strict=True)
+        ]
+        return self.loss.draw(Windows(*chosen), generator)
+
+
+def scaled(data: Windows, scales: Scales) -> Windows:
+    """In units of the data's spreads. Mirroring commutes with it, as lift has mean zero."""
+    like = data.flow
+    force = torch.tensor(scales.force).to(like)
+    return Windows(
+        (data.body - scales.body[0]) / scales.body[1],
+        data.flow / _channels(scales.flow, like),
+        data.background / _channels(scales.background, like),
+        data.reynolds,
+        (data.force - force[:2]) / force[2:],
+    )
+
+
+def _channels(values: Sequence[float], like: Tensor) -> Tensor:
+    return torch.tensor(values).to(like)[:, None, None]
+
+
+class AirfoilPrior:
+    """The trained network, in physical units but for the noise level of the body."""
+
+    def __init__(self, network: AirfoilNetwork) -> None:
+        self.network, self.scales = network, network.scales
+
+    def estimate(
+        self, body: Image, level: float, background: Flows, reynolds: PerSample
+    ) -> Estimate:
+        """Clean body (scaled), flow and force (physical), with nothing known of the flow.
+
+        Arguments:
+            body: Scaled images with noise.
+            level: Of the noise; a known body has none.
+            background: Without the stream itself.
+            reynolds: Of the chord.
+        """
+        count = len(body)
+        s = body.new_full((count,), max(level, 0.01))
+        unknown = body.new_full((count,), UNKNOWN)
+        stream = background / _channels(self.scales.background, body)
+        found: Estimate = self.network(
+            body, s, torch.zeros_like(background), unknown, stream, reynolds
+        )
+        return self._physical(found)
+
+    def joint(
+        self,
+        body: Image,
+        flow: Flows,
+        level: float,
+        background: Flows,
+        reynolds: PerSample,
+    ) -> tuple[Image, Flows]:
+        """Clean body and flow, both scaled, from both with the same noise."""
+        s = body.new_full((len(body),), level)
+        stream = background / _channels(self.scales.background, body)
+        found: Estimate = self.network(body, s, flow, s, stream, reynolds)
+        return found.body, found.flow
+
+    def scaled_body(self, body: Image) -> Image:
+        mean, spread = self.scales.body
+        return (body - mean) / spread
+
+    def physical_body(self, body: Image) -> Image:
+        mean, spread = self.scales.body
+        return mean + spread * body
+
+    def _physical(self, found: Estimate) -> Estimate:
+        force = torch.tensor(self.scales.force).to(found.force)
+        return Estimate(
+            found.body,
+            found.flow * _channels(self.scales.flow, found.flow),
+            force[:2] + force[2:] * found.force,
+        )
+
+
+WEIGHTS = Path(__file__).resolve().parent / "weights" / "airfoil.safetensors"
+"""The prior that ships with the package."""
+
+
+def save_prior(path: Path, model: AirfoilNetwork, facts: dict[str, object]) -> None:
+    """Keep a trained prior, in half precision, with how it was made."""
+    tensors = {name: value.half() for name, value in model.state_dict().items()}
+    own = {
+        "prior": "airfoil",
+        "architecture": asdict(model.architecture),
+        "scales": asdict(model.scales),
+    }
+    save_tensors(path, tensors, {**facts, **own})
+
+
+def load_prior(path: Path = WEIGHTS) -> AirfoilPrior:
+    """A trained prior.
+
+    Raises:
+        ValueError: the file is missing, truncated, foreign, or another prior.
+    """
+    tensors, facts = load_tensors(path)
+    if facts.get("prior") != "airfoil":
+        raise ValueError(f"{path} holds no prior of airfoils: it says {facts.get('prior')!r}")
+    described, scales = facts["architecture"], facts["scales"]
+    assert isinstance(described, dict) and isinstance(scales, dict)
+    architecture = Architecture(
+        tuple(described["widths"]), int(described["patch"]), int(described["condition"])
+    )
+    model = architecture.build(Scales(**{k: tuple(v) for k, v in scales.items()}))
+    try:
+        model.load_state_dict({name: value.float() for name, value in tensors.items()})
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit the network it describes: {error}") from error
+    model = model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return AirfoilPrior(model)

@@ -1,0 +1,298 @@
+"""``physgen design airfoils``: draw, judge, verify, compare, show."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from physgen.datasets.airfoil import Airfoils
+from physgen.design_tasks import airfoil_view
+from physgen.design_tasks.airfoil_design import Descent, Drawn, draw
+from physgen.design_tasks.airfoil_files import write_csv, write_designs, write_sections
+from physgen.design_tasks.airfoil_formation import Composition, Coupled, PlaceLaw, Superposed
+from physgen.design_tasks.airfoil_price import Prices
+from physgen.design_tasks.airfoil_prior import WEIGHTS, AirfoilPrior, load_prior
+from physgen.design_tasks.airfoils import Formations, Judged
+from physgen.design_tasks.flow_cases import Formation
+from physgen.design_tasks.flow_simulate import simulate
+from physgen.files import writable_folder, write_json
+from physgen.progress import Progress
+from physgen.report import Picture, write_report
+from physgen.solvers.sections import fit_cst, naca4
+from physgen.verdict import Baseline, Figure, Verdict, figure, versions
+
+METHODS: dict[str, Composition] = {"coupled": Coupled(), "superposed": Superposed()}
+"""How airfoils see one another; ``unguided`` draws formations and asks for nothing."""
+
+FILES = (
+    "config.json",
+    "verdict.json",
+    "report.html",
+    "designs.h5",
+    "designs.csv",
+    "sections",
+    "best.png",
+    "designs.png",
+    "front.png",
+    "flow",
+)
+
+
+@dataclass(frozen=True)
+class AirfoilsOptions:
+    """Airfoils that fly together with less drag than each alone, at the same lift."""
+
+    bodies: int = 2
+    """How many airfoils."""
+    reynolds: float = 500.0
+    """Of the chord, from 200 to 1000."""
+    lift: float = 0.3
+    """Lift coefficient that is wanted, by the sum of the chords."""
+    designs: int = 8
+    """How many designs to draw."""
+    seed: int = 0
+    """Seed of everything random."""
+    method: str = "coupled"
+    """coupled, superposed (each designed as if alone) or unguided (drawn, nothing asked)."""
+    baselines: int = 4
+    """Formations drawn without guidance that are simulated too; 0 for no comparison."""
+    cells: int = 24
+    """Cells of the true solver for a chord."""
+    verify: bool = True
+    """Simulate the best design on finer cells, and in a larger domain."""
+    prices: Prices = field(default_factory=Prices)
+    """Weights of the costs."""
+    descent: Descent = field(default_factory=Descent)
+    """Noise levels."""
+    law: PlaceLaw = field(default_factory=PlaceLaw)
+    """Where airfoils are before anything is wanted."""
+    weights: Path = WEIGHTS
+    """The trained prior."""
+    out: Path = Path("runs/airfoils")
+    """Folder for verdict, designs, pictures and report."""
+
+    def task(self) -> Formations:
+        """What is asked.
+
+        Raises:
+            ValueError: an option is out of its range.
+        """
+        if self.method not in (*METHODS, "unguided"):
+            raise ValueError(
+                f"method must be one of {[*METHODS, 'unguided']}, got {self.method!r}"
+            )
+        for name, least in (("designs", 1), ("baselines", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.cells < 12 or self.cells % 4:
+            raise ValueError(f"cells must be a multiple of 4, at least 12, got {self.cells}")
+        return Formations(self.bodies, self.reynolds, self.lift)
+
+
+def generate(
+    options: AirfoilsOptions, task: Formations, prior: AirfoilPrior, progress: Progress
+) -> Drawn:
+    """Designs by the chosen method, no solver asked."""
+    generator = torch.Generator().manual_seed(options.seed)
+    unguided = options.method == "unguided"
+    return draw(
+        prior,
+        task,
+        options.designs,
+        generator,
+        METHODS["coupled" if unguided else options.method],
+        None if unguided else options.prices,
+        options.descent,
+        options.law,
+        progress,
+    )
+
+
+def in_line(task: Formations, gap: float = 1.9) -> Airfoils:
+    """The formation that is placed by hand: equal sections one behind the other, at an angle that
+    gives about the lift that is wanted."""
+    section, _ = fit_cst(naca4(0.0, 0.4, 0.12), 6)
+    shape = (1, task.bodies)
+    angle = math.radians(1.0 + 24.0 * task.lift)
+    return Airfoils(
+        section.upper.float().expand(*shape, -1).clone(),
+        section.lower.float().expand(*shape, -1).clone(),
+        gap * torch.arange(task.bodies, dtype=torch.float32)[None],
+        torch.zeros(shape),
+        torch.full(shape, angle),
+    )
+
+
+def compare(
+    options: AirfoilsOptions, task: Formations, prior: AirfoilPrior, progress: Progress
+) -> dict[str, Baseline]:
+    """Alone, in line by hand, and drawn from the prior without a wish."""
+    ways: dict[str, Callable[[], Airfoils]] = {
+        "in line, by hand": lambda: in_line(task),
+        "random": lambda: (
+            draw(
+                prior,
+                task,
+                options.baselines,
+                torch.Generator().manual_seed(options.seed + 1),
+                prices=None,
+                law=options.law,
+            ).airfoils
+        ),
+    }
+    found: dict[str, Baseline] = {}
+    for name, make in ways.items():
+        began = time.perf_counter()
+        airfoils = make()
+        judged = task.judge(airfoils, options.cells, tell=progress.share)
+        seconds = time.perf_counter() - began
+        found[name] = Baseline(figures_of(judged), 0, seconds, len(airfoils.x))
+    return found
+
+
+def figures_of(judged: Judged) -> dict[str, Figure]:
+    """All figures; drag and lift of allowed designs only, if there are any."""
+    allowed = judged.valid > 0
+
+    def of(values: Tensor, unit: str) -> Figure:
+        return figure(values[allowed] if bool(allowed.any()) else torch.zeros(1), unit)
+
+    return {
+        "drag_change": figure(judged.drag_change, "of the reference"),
+        "lift_to_drag_change": figure(judged.lift_to_drag_change, "of the same alone"),
+        "drag": of(judged.drag, "coefficient"),
+        "lift": of(judged.lift, "coefficient"),
+        "lift_to_drag": of(judged.lift_to_drag, "1"),
+        "drag_alone": of(judged.reference, "coefficient"),
+        "turn_alone": of(judged.turn, "degrees"),
+    }
+
+
+def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
+    """Do all of it, and leave the results in the output folder."""
+    task = options.task()
+    prior = load_prior(options.weights)
+    folder = writable_folder(options.out)
+    began = time.perf_counter()
+    progress.stage(f"drawing {options.designs} formations of {options.bodies} airfoils")
+    drawn = generate(options, task, prior, progress)
+    sampled = time.perf_counter()
+    progress.stage("judging by the true solver, together and each alone")
+    judged = task.judge(drawn.airfoils, options.cells, tell=progress.share)
+    best = int(judged.drag_change.argmin())
+    judging = time.perf_counter()
+    verified: dict[str, Judged] = {}
+    chosen = Airfoils(*(part[best : best + 1] for part in drawn.airfoils))
+    if options.verify and judged.valid[best] > 0:
+        progress.stage("verifying the best one on finer cells")
+        verified["finer"] = task.judge(
+            chosen, 3 * options.cells // 2 // 4 * 4, tell=progress.share
+        )
+        progress.stage("verifying the best one in a larger domain")
+        verified["wider"] = task.judge(chosen, options.cells, 2.0, tell=progress.share)
+    done = time.perf_counter()
+    baselines = {}
+    if options.baselines:
+        progress.stage("comparing with formations placed by hand and at random")
+        baselines = compare(options, task, prior, progress)
+    figures = figures_of(judged)
+    figures["drag_claimed"] = figure(drawn.claimed[..., 0].mean(1), "coefficient")
+    figures["lift_claimed"] = figure(drawn.claimed[..., 1].mean(1), "coefficient")
+    figures["refit"] = figure(drawn.refit.amax(1), "chords")
+    for name, one in verified.items():
+        figures[f"best_{name}"] = figure(one.drag_change, "of the reference")
+    verdict = Verdict(
+        task=f"airfoils, {options.bodies} at Reynolds number {options.reynolds:g}",
+        method=options.method,
+        options=_plain(asdict(options)),
+        seed=options.seed,
+        versions=versions(),
+        designs=options.designs,
+        invalid_fraction=1 - judged.valid.mean().item(),
+        figures=figures,
+        bound=None,
+        baselines=baselines,
+        network_evaluations=drawn.evaluations,
+        solver_calls=0,
+        seconds={
+            "sampling": sampled - began,
+            "network": drawn.network_seconds,
+            "judging": judging - sampled,
+            "verifying": done - judging,
+            "total": time.perf_counter() - began,
+        },
+        warnings=_warnings(judged, verified, best),
+        files=FILES,
+    )
+    progress.stage("pictures, VTK series and the report")
+    _write(folder, options, task, verdict, drawn, judged, best, progress)
+    return verdict
+
+
+def _plain(value: object) -> dict[str, object]:
+    assert isinstance(value, dict)
+    return {k: str(v) if isinstance(v, Path) else v for k, v in value.items()}
+
+
+def _warnings(judged: Judged, verified: dict[str, Judged], best: int) -> tuple[str, ...]:
+    said = []
+    gain = -float(judged.drag_change[best])
+    for name, one in verified.items():
+        other = -float(one.drag_change[0])
+        if gain > 0 and abs(other - gain) > 0.2 * gain:
+            where = "on finer cells" if name == "finer" else "in a larger domain"
+            said.append(
+                f"The best design's drag changes by {-100 * gain:.1f} % here and by "
+                f"{-100 * other:.1f} % {where}: more than a fifth of the gain is the grid's."
+            )
+    invalid = int((judged.valid == 0).sum())
+    if invalid:
+        said.append(
+            f"{invalid} of {len(judged.valid)} designs are not allowed (too thin, too small or "
+            "too close) and count as no change."
+        )
+    return tuple(said)
+
+
+def _write(
+    folder: Path,
+    options: AirfoilsOptions,
+    task: Formations,
+    verdict: Verdict,
+    drawn: Drawn,
+    judged: Judged,
+    best: int,
+    progress: Progress,
+) -> None:
+    write_json(folder / "config.json", _plain(asdict(options)))
+    verdict.save(folder / "verdict.json")
+    write_designs(folder / "designs.h5", drawn, judged, verdict)
+    write_csv(folder / "designs.csv", drawn, judged)
+    write_sections(folder / "sections", drawn.airfoils)
+    chosen = Airfoils(*(part[best : best + 1] for part in drawn.airfoils))
+    case = Formation.of(chosen, options.reynolds, options.cells, folder / "flow")
+    simulate(case, progress)
+    airfoil_view.draw_best(folder / "best.png", task, chosen, judged, best, options.cells)
+    airfoil_view.draw_designs(folder / "designs.png", drawn, judged)
+    airfoil_view.draw_front(folder / "front.png", judged, verdict)
+    change = verdict.figures["drag_change"]
+    summary = (
+        f"{options.designs} formations of {options.bodies} airfoils at a Reynolds number of "
+        f"{options.reynolds:g}, drawn from a prior of one airfoil. By the true solver their drag "
+        f"is {100 * change.mean:+.1f} % of what the same airfoils have alone at the same lift "
+        f"(median {100 * change.median:+.1f} %, best {100 * change.best:+.1f} %)."
+    )
+    command = f"physgen design airfoils --bodies {options.bodies} --designs {options.designs} "
+    command += f"--reynolds {options.reynolds:g} --lift {options.lift:g} --seed {options.seed}"
+    pictures = [
+        Picture(folder / "best.png", "The best formation, and each of its airfoils alone: speed."),
+        Picture(folder / "front.png", "Drag and lift of all designs, beside the same alone."),
+        Picture(folder / "designs.png", "All designs, from the best to the worst."),
+        Picture(folder / "flow" / "flow.gif", "The best formation: vorticity."),
+        Picture(folder / "flow" / "sheet.png", "The best formation: vorticity and forces."),
+    ]
+    write_report(folder / "report.html", verdict, summary, command, pictures)
