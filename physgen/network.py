@@ -154,6 +154,9 @@ def hidden_matrices(network: nn.Module) -> list[nn.Parameter]:
 
 
 Grids = Float[Tensor, "batch channel *space"]
+Outputs = Float[Tensor, "batch output *space"]
+Patches = Float[Tensor, "batch feature *patch"]
+Coarse = Float[Tensor, "batch coarse_feature *coarse_patch"]
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -218,12 +221,12 @@ class UNet(nn.Module):
         self.leave = Convolution(first, outside, periodic)
         nn.init.zeros_(self.leave.kernel.weight)
 
-    def forward(self, x: Grids, condition: Float[Tensor, "batch condition"]) -> Grids:
+    def forward(self, x: Grids, condition: Float[Tensor, "batch condition"]) -> Outputs:
         return self.read(self.features(x, condition)[0])
 
     def features(
         self, x: Grids, condition: Float[Tensor, "batch condition"]
-    ) -> tuple[Grids, Grids]:
+    ) -> tuple[Patches, Coarse]:
         """The last channels at the finest resolution, and those at the coarsest."""
         hidden = self.enter(self._patches(x)) + self.map
         passed = []
@@ -242,11 +245,11 @@ class UNet(nn.Module):
             hidden = block(torch.cat([finer(wide), side], 1), condition)
         return hidden, coarse
 
-    def read(self, features: Grids) -> Grids:
+    def read(self, features: Patches) -> Outputs:
         """The output from the last channels."""
         return self._cells(self.leave(functional.silu(features)))
 
-    def _patches(self, x: Grids) -> Grids:
+    def _patches(self, x: Grids) -> Patches:
         p, n = self.patch, self.axes
         if n == 2:
             return functional.pixel_unshuffle(x, p)
@@ -255,7 +258,7 @@ class UNet(nn.Module):
         order = (0, 1, *range(3, 2 * n + 2, 2), *range(2, 2 * n + 1, 2))
         return x.permute(order).flatten(1, n + 1)
 
-    def _cells(self, x: Grids) -> Grids:
+    def _cells(self, x: Patches) -> Outputs:
         p, n = self.patch, self.axes
         if n == 2:
             return functional.pixel_shuffle(x, p)
@@ -281,7 +284,7 @@ class Convolution(nn.Module):
         kind = CONVOLUTIONS[len(periodic) - 1]
         self.kernel = kind(inside, outside, 3, stride=stride, padding=tuple(padding))  # type: ignore[arg-type]
 
-    def forward(self, x: Grids) -> Grids:
+    def forward(self, x: Grids) -> Patches:
         if any(self.around):
             x = functional.pad(x, self.around, mode="circular")
         out: Tensor = self.kernel(x)
@@ -304,7 +307,7 @@ class Residual(nn.Module):
         )
         nn.init.zeros_(self.second.kernel.weight)
 
-    def forward(self, x: Grids, condition: Float[Tensor, "batch condition"]) -> Grids:
+    def forward(self, x: Grids, condition: Float[Tensor, "batch condition"]) -> Outputs:
         hidden = self.first(functional.silu(self.norm(x)))
         scale, shift = self.modulate(condition)[(..., *[None] * (x.ndim - 2))].chunk(2, 1)
         out: Tensor = self.pass_on(x) + self.second(functional.silu(hidden * (1 + scale) + shift))
