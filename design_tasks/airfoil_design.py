@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from physgen.datasets.airfoil import Airfoils
 from physgen.design_tasks.airfoil_decode import (
+    Parameters,
     decode,
     drawn,
     parameters_at,
@@ -26,7 +28,7 @@ from physgen.design_tasks.airfoil_formation import (
 from physgen.design_tasks.airfoil_polish import adam
 from physgen.design_tasks.airfoil_price import Prices, crowding, price, smallness
 from physgen.design_tasks.airfoil_prior import AirfoilPrior, distance_of
-from physgen.design_tasks.airfoils import Formations
+from physgen.design_tasks.airfoils import Formations, in_threads
 from physgen.grid import log_snr
 from physgen.guidance import Capped, Guided
 from physgen.predictor import Ancestral
@@ -58,8 +60,6 @@ class Descent:
     high: float = 40.0
     refine: int = 16
     """Steps down the price by the prior's gradient, of the decoded airfoils themselves."""
-    trust: float = 2.0
-    """How far, in standard deviations of real sections, a step of refinement may lead."""
 
 
 COUPLED, PRICES, DESCENT, LAW = Coupled(), Prices(), Descent(), PlaceLaw()
@@ -92,6 +92,7 @@ def draw(
     descent: Descent = DESCENT,
     law: PlaceLaw = LAW,
     progress: Progress = SILENT,
+    leader: Parameters | None = None,
 ) -> Drawn:
     """Designs, no solver asked.
 
@@ -105,42 +106,126 @@ def draw(
         descent: Noise levels and refinement.
         law: Where airfoils are.
         progress: Told the share that is done.
+        leader: The first airfoils, if these are given: the others are designed for them.
     """
     began = time.perf_counter()
-    formation = Formation(prior, task.bodies, task.reynolds, composition, law)
-    layout = formation.layout
-    grid = log_snr(descent.steps, descent.low, descent.high)
-    term: Guided | Formation = formation
-    if prices is not None:
-        term = Guided(
-            formation,
-            lambda x: cost_of(task, prices, prior, law, layout.split(x)),
-            Capped(prices.weight, prices.share, 0.05),
-        )
-    start = unit_noise(designs, (layout.size,), generator)
-    parts = layout.split(sample(term, start, grid, Ancestral(), generator))
-    body = prior.physical_body(parts["body"])
-    decoded = decode(body.flatten(0, 1))
-    parameters = parameters_of(decoded.airfoils).float().unflatten(0, body.shape[:2])
-    place = law.of(parts["step"])
-    evaluations = float(descent.steps)
-    if prices is not None and descent.refine:
-        parameters, place = refine(prior, task, parameters, place, composition, prices, descent)
-        evaluations += descent.refine
-    image = prior.scaled_body(drawn(parameters.flatten(0, 1)).unflatten(0, body.shape[:2]))
-    with torch.no_grad():
-        last = Coupled(2) if isinstance(composition, Coupled) else composition
-        found = last.together(prior, image, 0.0, place, task.reynolds, None)
-    seconds = time.perf_counter() - began
+    counts = [min(PORTION, designs - first) for first in range(0, designs, PORTION)]
+    seeds = torch.randint(2**62, (len(counts),), generator=generator).tolist()
+    work = [
+        _Portion(prior.metered(), task, count, seed, composition, prices, descent, law, leader)
+        for count, seed in zip(counts, seeds, strict=True)
+    ]
+    parts = in_threads(_Portion.draw, work, progress.share)
+    threads = min(torch.get_num_threads(), len(work))
+    rows = [p.prior.account for p in work]
+    airfoils = Airfoils(*(torch.cat(c) for c in zip(*(p.airfoils for p in parts), strict=True)))
     return Drawn(
-        placed(parameters, place),
-        found.force,
-        found.flow,
-        decoded.error.unflatten(0, body.shape[:2]).float(),
-        evaluations + 2,
-        seconds,
-        seconds,
+        airfoils,
+        torch.cat([part.claimed for part in parts]),
+        torch.cat([part.flow for part in parts]),
+        torch.cat([part.refit for part in parts]),
+        sum(one.rows for one in rows) / (designs * task.bodies),
+        time.perf_counter() - began,
+        sum(one.seconds for one in rows) / threads,
     )
+
+
+PORTION = 10
+"""Designs that are drawn together, by one thread; the first of many are those of few."""
+
+
+class _Drawn(NamedTuple):
+    airfoils: Airfoils
+    claimed: Tensor
+    flow: Tensor
+    refit: Tensor
+
+
+@dataclass(frozen=True)
+class _Portion:
+    """Some designs, from a seed of their own."""
+
+    prior: AirfoilPrior
+    task: Formations
+    count: int
+    seed: int
+    composition: Composition
+    prices: Prices | None
+    descent: Descent
+    law: PlaceLaw
+    leader: Parameters | None
+
+    def draw(self) -> _Drawn:
+        prior, task, law = self.prior, self.task, self.law
+        generator = torch.Generator().manual_seed(self.seed)
+        given = None if self.leader is None else prior.scaled_body(drawn(self.leader))
+        formation = Formation(prior, task.bodies, task.reynolds, self.composition, law, given)
+        layout = formation.layout
+        grid = log_snr(self.descent.steps, self.descent.low, self.descent.high)
+        term: Guided | Formation = formation
+        if self.prices is not None:
+            prices = self.prices
+            term = Guided(
+                formation,
+                lambda x: cost_of(task, prices, prior, law, layout.split(x)),
+                Capped(prices.weight, prices.share, 0.05),
+            )
+        start = unit_noise(self.count, (layout.size,), generator)
+        parts = layout.split(sample(term, start, grid, Ancestral(), generator))
+        body = prior.physical_body(parts["body"])
+        decoded = decode(body.flatten(0, 1))
+        parameters = parameters_of(decoded.airfoils).float().unflatten(0, body.shape[:2])
+        refit = decoded.error.unflatten(0, body.shape[:2]).float()
+        if self.leader is not None:
+            parameters[:, : len(self.leader)] = self.leader
+        place = law.of(parts["step"])
+        if self.prices is not None and self.descent.refine:
+            parameters, place = self._refined(parameters, place, self.prices)
+        image = prior.scaled_body(drawn(parameters.flatten(0, 1)).unflatten(0, body.shape[:2]))
+        last = Coupled(2) if isinstance(self.composition, Coupled) else self.composition
+        with torch.no_grad():
+            found = last.together(prior, image, 0.0, place, task.reynolds, None)
+        return _Drawn(placed(parameters, place), found.force, found.flow, refit)
+
+    def _refined(self, parameters: Tensor, place: Tensor, prices: Prices) -> tuple[Tensor, Tensor]:
+        """Decoded airfoils moved down the price, as the prior's forces have it.
+
+        Adam's steps in units of real sections' spreads, held to the law of real sections. The
+        best met is kept.
+        """
+        prior, task, steps = self.prior, self.task, self.descent.refine
+        unit, here = unit_of(parameters).detach(), place.detach()
+        free = torch.ones(task.bodies, 1)
+        free[: 0 if self.leader is None else len(self.leader)] = 0
+        best_unit, best_place = unit, here
+        least = torch.full((len(unit),), math.inf)
+        moments = [torch.zeros_like(unit), torch.zeros_like(unit)]
+        place_moments = [torch.zeros_like(here), torch.zeros_like(here)]
+        before: Tensor | None = None
+        for step in range(1, steps + 1):
+            unit, here = unit.detach().requires_grad_(), here.detach().requires_grad_()
+            with torch.enable_grad():
+                own = parameters_at(unit)
+                image = drawn(own.flatten(0, 1)).unflatten(0, own.shape[:2])
+                distance, scaled = distance_of(image), prior.scaled_body(image)
+                found = self.composition.together(prior, scaled, 0.0, here, task.reynolds, before)
+                cost = price(task, prices, found.force)
+                cost = cost + prices.gap * crowding(task, distance, here)
+                cost = cost + prices.area * smallness(task, distance)
+                total = cost + prices.faith * unit.square().sum((1, 2))
+                slopes = torch.autograd.grad(total.sum(), [unit, here])
+            before = found.flow.detach()
+            with torch.no_grad():
+                better = (total < least)[:, None, None]
+                least = torch.minimum(total, least)
+                best_unit = torch.where(better, unit, best_unit)
+                best_place = torch.where(better, here, best_place)
+                fade = 1 - (step - 1) / steps
+                unit = unit - 0.12 * fade * free * adam(slopes[0], moments, step)
+                move = 0.05 * fade * adam(slopes[1], place_moments, step)
+                move[:, 0] = 0
+                here = here - move
+        return parameters_at(best_unit).detach(), best_place.detach()
 
 
 def cost_of(
@@ -155,51 +240,3 @@ def cost_of(
     cost = price(task, prices, parts["force"])
     cost = cost + prices.gap * crowding(task, distance, law.of(parts["step"]))
     return cost + prices.area * smallness(task, distance)
-
-
-def refine(
-    prior: AirfoilPrior,
-    task: Formations,
-    parameters: Tensor,
-    place: Tensor,
-    composition: Composition,
-    prices: Prices,
-    descent: Descent,
-) -> tuple[Tensor, Tensor]:
-    """Decoded airfoils moved down the price, as the prior's forces have it, by their parameters.
-
-    Adam's steps in units of real sections' spreads, held to the law of real sections. The best
-    met is kept.
-    """
-    unit = unit_of(parameters).detach()
-    here = place.detach()
-    best_unit, best_place = unit.clone(), here.clone()
-    least = torch.full((len(unit),), math.inf)
-    moments = [torch.zeros_like(unit), torch.zeros_like(unit)]
-    place_moments = [torch.zeros_like(here), torch.zeros_like(here)]
-    before: Tensor | None = None
-    for step in range(1, descent.refine + 1):
-        unit, here = unit.detach().requires_grad_(), here.detach().requires_grad_()
-        with torch.enable_grad():
-            own = parameters_at(unit)
-            image = drawn(own.flatten(0, 1)).unflatten(0, own.shape[:2])
-            distance = distance_of(image)
-            found = composition.together(
-                prior, prior.scaled_body(image), 0.0, here, task.reynolds, before
-            )
-            cost = price(task, prices, found.force)
-            cost = cost + prices.gap * crowding(task, distance, here)
-            cost = cost + prices.area * smallness(task, distance)
-            total = cost + unit.square().sum((1, 2)) / (2 * prices.weight)
-            slopes = torch.autograd.grad(total.sum(), [unit, here])
-        before = found.flow.detach()
-        with torch.no_grad():
-            better = total < least
-            least = torch.where(better, total, least)
-            best_unit = torch.where(better[:, None, None], unit, best_unit)
-            best_place = torch.where(better[:, None, None], here, best_place)
-            fade = 1 - (step - 1) / descent.refine
-            unit = unit - 0.12 * fade * adam(slopes[0], moments, step)
-            move = 0.05 * fade * adam(slopes[1], place_moments, step)
-            here = here - move * torch.tensor([[0.0], *[[1.0]] * (task.bodies - 1)])
-    return parameters_at(best_unit), best_place.detach()

@@ -78,7 +78,7 @@ class Composition(abc.ABC):
         self,
         prior: AirfoilPrior,
         body: Bodies,
-        level: float,
+        level: Level,
         place: Places,
         reynolds: float,
         before: Flows | None,
@@ -88,7 +88,7 @@ class Composition(abc.ABC):
         Arguments:
             prior: Of one airfoil.
             body: Scaled images with noise.
-            level: Of the noise.
+            level: Of the noise: one for all, or one for each body.
             place: Of each quarter point, in chords.
             reynolds: Of the chord.
             before: What each was last thought to do to its background, if anything.
@@ -103,7 +103,7 @@ class Superposed(Composition):
         self,
         prior: AirfoilPrior,
         body: Bodies,
-        level: float,
+        level: Level,
         place: Places,
         reynolds: float,
         before: Flows | None,
@@ -111,7 +111,8 @@ class Superposed(Composition):
         count, bodies = body.shape[:2]
         flat = body.flatten(0, 1)
         calm = flat.new_zeros(len(flat), 3, *SHAPE)
-        found = prior.estimate(flat, level, calm, flat.new_full((len(flat),), reynolds))
+        levels = _levels(level, bodies).repeat(count)
+        found = prior.estimate(flat, levels, calm, flat.new_full((len(flat),), reynolds))
         return Together(*(part.unflatten(0, (count, bodies)) for part in found))
 
 
@@ -129,13 +130,13 @@ class Coupled(Composition):
         self,
         prior: AirfoilPrior,
         body: Bodies,
-        level: float,
+        level: Level,
         place: Places,
         reynolds: float,
         before: Flows | None,
     ) -> Together:
         count, bodies = body.shape[:2]
-        numbers = body.new_full((count,), reynolds)
+        numbers, levels = body.new_full((count,), reynolds), _levels(level, bodies)
         flows: list[Tensor | None] = [None] * bodies
         if before is not None:
             flows = list(before.detach().unbind(1))
@@ -147,10 +148,14 @@ class Coupled(Composition):
                 for j, flow in enumerate(flows):
                     if j != k and flow is not None:
                         background = background + seen_from(flow, place[:, k] - place[:, j])
-                one = prior.estimate(body[:, k], level, background, numbers)
+                one = prior.estimate(body[:, k], levels[k].expand(count), background, numbers)
                 flows[k] = one.flow
                 found.append(one)
         return Together(*(torch.stack(part, 1) for part in zip(*found, strict=True)))
+
+
+def _levels(level: Level, bodies: int) -> Tensor:
+    return torch.as_tensor(level, dtype=torch.float32).expand(bodies)
 
 
 @dataclass(frozen=True)
@@ -185,6 +190,8 @@ class Formation(Score):
         reynolds: Of the chord.
         composition: How they see one another.
         law: Where they are.
+        given: Scaled images of the first bodies, if these are known: then the others are drawn
+            for them.
     """
 
     def __init__(
@@ -194,7 +201,9 @@ class Formation(Score):
         reynolds: float,
         composition: Composition,
         law: PlaceLaw,
+        given: Float[Tensor, "known x y"] | None = None,
     ) -> None:
+        self.given = given
         self.prior, self.reynolds = prior, reynolds
         self.composition, self.law = composition, law
         self.layout = Layout(
@@ -210,11 +219,19 @@ class Formation(Score):
         level = float(s)
         parts = self.layout.split(z)
         step = parts["step"] / (1 + level**2)
+        body, levels = parts["body"], torch.full((parts["body"].shape[1],), level)
+        if self.given is not None:
+            known = len(self.given)
+            levels[:known] = 0.0
+            body = torch.cat([self.given.expand(len(z), -1, -1, -1), body[:, known:]], 1)
         found = self.composition.together(
-            self.prior, parts["body"], level, self.law.of(step), self.reynolds, self.before
+            self.prior, body, levels, self.law.of(step), self.reynolds, self.before
         )
         self.before = found.flow.detach()
-        return self.layout.join(body=found.body, step=step, force=found.force) - z
+        clean = found.body
+        if self.given is not None:
+            clean = torch.cat([body[:, : len(self.given)], clean[:, len(self.given) :]], 1)
+        return self.layout.join(body=clean, step=step, force=found.force) - z
 
     @property
     def marginal(self) -> bool:

@@ -122,7 +122,7 @@ def _priced(
         distance = distance_of(drawn(own.flatten(0, 1)).unflatten(0, own.shape[:2]))
         shape = prices.gap * crowding(task, distance, place)
         shape = shape + prices.area * smallness(task, distance)
-        shape = shape + unit.square().sum((1, 2)) / (2 * prices.weight)
+        shape = shape + prices.faith * unit.square().sum((1, 2))
         slopes = torch.autograd.grad((cost + shape).sum(), [unit, place])
     parts = (part.detach() for part in state)
     return (cost + shape).detach(), slopes, FlowState(*parts)

@@ -27,6 +27,8 @@ class Prices:
     """For the square of the area that a section lacks, in chords squared."""
     weight: float = 300.0
     """How hard all of it pulls: the prior is as likely as drag is low, to this power."""
+    faith: float = 0.0004
+    """For each squared standard deviation from the mean of real sections, once decoded."""
     share: float = 0.3
     """At most this share of the cost is taken off at a level."""
 

@@ -17,10 +17,11 @@ a surrogate of the solver; where the flow has a level of its own, it is the join
 """
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -340,14 +341,53 @@ def _channels(values: Sequence[float], like: Tensor) -> Tensor:
     return torch.tensor(values).to(like)[:, None, None]
 
 
+class Account:
+    """What a prior was asked: images, and the seconds they took, gradients included."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.seconds = 0.0
+
+
+class _Timed(torch.autograd.Function):
+    """Work with a graph of its own, so that its backward pass can be timed."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        body: Tensor,
+        stream: Tensor,
+        work: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
+        account: Account,
+    ) -> tuple[Tensor, ...]:
+        with torch.enable_grad():
+            ctx.inputs = body.detach().requires_grad_(), stream.detach().requires_grad_()
+            ctx.outputs = work(*ctx.inputs)
+        ctx.account = account
+        return tuple(one.detach() for one in ctx.outputs)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, None, None]:  # noqa: ANN401
+        began = time.perf_counter()
+        with torch.enable_grad():
+            body, stream = torch.autograd.grad(ctx.outputs, ctx.inputs, slopes)
+        ctx.account.seconds += time.perf_counter() - began
+        return body, stream, None, None
+
+
 class AirfoilPrior:
     """The trained network, in physical units but for the noise level of the body."""
 
     def __init__(self, network: AirfoilNetwork) -> None:
         self.network, self.scales = network, network.scales
+        self.account = Account()
+
+    def metered(self) -> "AirfoilPrior":
+        """The same with an account of its own."""
+        return AirfoilPrior(self.network)
 
     def estimate(
-        self, body: Image, level: float, background: Flows, reynolds: PerSample
+        self, body: Image, level: PerSample, background: Flows, reynolds: PerSample
     ) -> Estimate:
         """Clean body (scaled), flow and force (physical), with nothing known of the flow.
 
@@ -357,14 +397,24 @@ class AirfoilPrior:
             background: Without the stream itself.
             reynolds: Of the chord.
         """
-        count = len(body)
-        s = body.new_full((count,), max(level, 0.01))
-        unknown = body.new_full((count,), UNKNOWN)
         stream = background / _channels(self.scales.background, body)
-        found: Estimate = self.network(
-            body, s, torch.zeros_like(background), unknown, stream, reynolds
-        )
-        return self._physical(found)
+        self.account.rows += len(body)
+
+        def work(body: Tensor, stream: Tensor) -> tuple[Tensor, ...]:
+            unknown = torch.full_like(level, UNKNOWN)
+            nothing = torch.zeros_like(stream)
+            found: Estimate = self.network(
+                body, level.clamp(min=0.01), nothing, unknown, stream, reynolds
+            )
+            return tuple(found)
+
+        began = time.perf_counter()
+        if torch.is_grad_enabled() and (body.requires_grad or stream.requires_grad):
+            found = _Timed.apply(body, stream, work, self.account)  # type: ignore[no-untyped-call]
+        else:
+            found = work(body, stream)
+        self.account.seconds += time.perf_counter() - began
+        return self._physical(Estimate(*found))
 
     def joint(
         self,

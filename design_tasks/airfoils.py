@@ -153,7 +153,8 @@ class Formations:
         thin = self.thinnest - thickness(section).amin(1)
         small = self.smallest - area(section).amin(1)
         upper, lower = section[..., :101, 1].flip(-1), section[..., 100:, 1]
-        crossed = (lower - upper)[..., 2:-2].amax((1, 2))
+        # Near sharp edges real sections, fitted, cross by less than a tenth of a cell.
+        crossed = (lower - upper)[..., 2:-2].amax((1, 2)) - 0.004
         worst = torch.stack([thin, small, crossed], -1).amax(-1)
         if self.bodies > 1:
             worst = torch.maximum(worst, self.gap - clearance(airfoils))
