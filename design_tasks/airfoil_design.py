@@ -32,20 +32,9 @@ from physgen.design_tasks.airfoils import Formations, in_threads
 from physgen.grid import log_snr
 from physgen.guidance import Capped, Guided
 from physgen.predictor import Ancestral
-from physgen.progress import Progress
+from physgen.progress import Progress, Silent
 from physgen.sampler import sample, unit_noise
 from physgen.shapes import PerSample
-
-
-class Silent(Progress):
-    """Tells nobody."""
-
-    def stage(self, what: str) -> None:
-        pass
-
-    def share(self, done: float) -> None:
-        pass
-
 
 SILENT = Silent()
 

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from physgen.checkpoint import load_tensors, save_tensors
 from physgen.datasets import store
-from physgen.datasets.airfoil import WINDOW
+from physgen.datasets.airfoil import COARSER, WINDOW
 from physgen.datasets.shards import files_of
 from physgen.network import UNet
 from physgen.shapes import PerSample
@@ -95,6 +95,12 @@ def load_windows(folder: Path) -> Windows:
         data = store.read(path)
         if set(data.bodies) != {"body_0"}:
             raise ValueError(f"{path} holds {len(data.bodies)} bodies a sample, expected one")
+        shape = tuple(len(axis) for axis in data.space.values())
+        if shape != SHAPE:
+            raise ValueError(
+                f"{path} has windows of {shape} cells, the prior's are {SHAPE}: make flows with "
+                f"{round(1 / CELL) * COARSER} cells a chord"
+            )
         rows.append(windows_of(data))
     return Windows(*(torch.cat(column) for column in zip(*rows, strict=True)))
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from physgen.design_tasks import airfoil_view
 from physgen.design_tasks.airfoil_design import Descent, Drawn, draw
 from physgen.design_tasks.airfoil_files import write_csv, write_designs, write_sections
 from physgen.design_tasks.airfoil_formation import Composition, Coupled, PlaceLaw, Superposed
+from physgen.design_tasks.airfoil_polish import Polish, polish
 from physgen.design_tasks.airfoil_price import Prices
 from physgen.design_tasks.airfoil_prior import WEIGHTS, AirfoilPrior, load_prior
 from physgen.design_tasks.airfoils import Formations, Judged
@@ -58,6 +59,8 @@ class AirfoilsOptions:
     """Seed of everything random."""
     method: str = "coupled"
     """coupled, superposed (each designed as if alone) or unguided (drawn, nothing asked)."""
+    polish: int = 0
+    """Gradients of the true solver to spend on each design; some seconds each."""
     baselines: int = 4
     """Formations drawn without guidance that are simulated too; 0 for no comparison."""
     cells: int = 24
@@ -85,7 +88,7 @@ class AirfoilsOptions:
             raise ValueError(
                 f"method must be one of {[*METHODS, 'unguided']}, got {self.method!r}"
             )
-        for name, least in (("designs", 1), ("baselines", 0)):
+        for name, least in (("designs", 1), ("polish", 0), ("baselines", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.cells < 12 or self.cells % 4:
@@ -181,6 +184,12 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
     progress.stage(f"drawing {options.designs} formations of {options.bodies} airfoils")
     drawn = generate(options, task, prior, progress)
     sampled = time.perf_counter()
+    if options.polish:
+        progress.stage(f"polishing with {options.polish} gradients of the true solver a design")
+        how = Polish(calls=options.polish)
+        better = polish(task, drawn.airfoils, options.prices, how, progress)
+        drawn = replace(drawn, airfoils=better)
+    polished = time.perf_counter()
     progress.stage("judging by the true solver, together and each alone")
     judged = task.judge(drawn.airfoils, options.cells, tell=progress.share)
     best = int(judged.drag_change.argmin())
@@ -207,7 +216,7 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
         figures[f"best_{name}"] = figure(one.drag_change, "of the reference")
     verdict = Verdict(
         task=f"airfoils, {options.bodies} at Reynolds number {options.reynolds:g}",
-        method=options.method,
+        method=options.method + (f" + {options.polish} polish" if options.polish else ""),
         options=_plain(asdict(options)),
         seed=options.seed,
         versions=versions(),
@@ -217,11 +226,12 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
         bound=None,
         baselines=baselines,
         network_evaluations=drawn.evaluations,
-        solver_calls=0,
+        solver_calls=options.polish,
         seconds={
             "sampling": sampled - began,
             "network": drawn.network_seconds,
-            "judging": judging - sampled,
+            "polishing": polished - sampled,
+            "judging": judging - polished,
             "verifying": done - judging,
             "total": time.perf_counter() - began,
         },

@@ -41,9 +41,7 @@ weights = torch.cat([cst.upper + cst.lower, cst.upper - cst.lower]) / 2
 pose = torch.tensor([math.radians(options.angle), 0.0, 0.0])
 leader = torch.cat([weights, pose]).float()[None]
 task = Formations(bodies=2, lift=options.lift)
-drawn = draw(
-    load_prior(), task, options.designs, torch.Generator().manual_seed(0), leader=leader
-)
+drawn = draw(load_prior(), task, options.designs, torch.Generator().manual_seed(0), leader=leader)
 judged = task.judge(drawn.airfoils, options.cells)
 best = int(judged.drag_change.argmin())
 upper, lower, x, y, incidence = (part[best, 1] for part in drawn.airfoils)

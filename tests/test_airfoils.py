@@ -1,0 +1,127 @@
+"""Airfoils that fly together: the prior that ships, and the whole command."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from physgen.cli import main
+from physgen.datasets.airfoil import Airfoils
+from physgen.design_tasks.airfoil_decode import drawn, parameters_of
+from physgen.design_tasks.airfoil_design import Descent, draw
+from physgen.design_tasks.airfoil_formation import Composition, Coupled, Superposed
+from physgen.design_tasks.airfoil_prior import load_prior
+from physgen.design_tasks.airfoil_run import in_line
+from physgen.design_tasks.airfoils import Formations
+from physgen.verdict import load_verdict
+
+ROOT = Path(__file__).parent.parent
+QUICK = Descent(steps=3, refine=1)
+
+
+@pytest.fixture(scope="module")
+def simulated() -> tuple[Airfoils, torch.Tensor]:
+    """Two airfoils in line, and their drag and lift by the solver."""
+    airfoils = in_line(Formations(lift=0.2), 1.7)
+    return airfoils, 2 * Formations().simulate(airfoils).force
+
+
+def claimed(way: Composition, airfoils: Airfoils) -> torch.Tensor:
+    prior = load_prior()
+    own = Airfoils(*(part.flatten(0, 1)[:, None] for part in airfoils))
+    parameters = parameters_of(own)
+    parameters[:, 13:] = 0
+    image = prior.scaled_body(drawn(parameters))[None]
+    place = torch.stack([airfoils.x, airfoils.y], -1)
+    with torch.no_grad():
+        return way.together(prior, image, 0.0, place, 500.0, None).force
+
+
+def test_what_a_follower_saves_is_known_from_a_prior_of_one(
+    simulated: tuple[Airfoils, torch.Tensor],
+) -> None:
+    airfoils, force = simulated
+    together, apart = claimed(Coupled(2), airfoils), claimed(Superposed(), airfoils)
+    drag = force[0, :, 0].sum()
+    assert abs(together[0, :, 0].sum() / drag - 1) < 0.1
+    assert apart[0, :, 0].sum() / drag - 1 > 0.2
+    assert (together[0, :, 1].mean() - force[0, :, 1].mean()).abs() < 0.06
+
+
+def test_the_same_seed_draws_the_same_designs_and_more_are_more_of_them() -> None:
+    prior, task = load_prior(), Formations()
+    few = draw(prior, task, 2, torch.Generator().manual_seed(3), descent=QUICK)
+    same = draw(prior, task, 2, torch.Generator().manual_seed(3), descent=QUICK)
+    assert torch.equal(few.claimed, same.claimed)
+    assert few.evaluations == 3 + 1 + 2
+
+
+def test_a_leader_that_is_given_stays_as_it_is() -> None:
+    prior, task = load_prior(), Formations()
+    first = Airfoils(*(part[0, :1][:, None] for part in in_line(task)))
+    leader = parameters_of(first)
+    found = draw(prior, task, 2, torch.Generator().manual_seed(3), descent=QUICK, leader=leader)
+    for given, own in zip(first, found.airfoils, strict=True):
+        torch.testing.assert_close(own[:, :1], given.expand_as(own[:, :1]), atol=1e-5, rtol=0)
+
+
+def test_three_airfoils_take_as_much_for_each_as_two() -> None:
+    prior = load_prior()
+    spent = [
+        draw(prior, Formations(n), 1, torch.Generator().manual_seed(0), descent=QUICK).evaluations
+        for n in (2, 3, 4)
+    ]
+    assert spent == [6, 6, 6]
+
+
+def test_the_command_leaves_everything_that_it_promises(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "--designs 2 --baselines 1 --no-verify --cells 12 --descent.steps 6 --descent.refine 2"
+    assert main(["design", "airfoils", *words.split(), "--out", str(tmp_path)]) == 0
+    assert "drag_change" in capsys.readouterr().out
+    verdict = load_verdict(tmp_path / "verdict.json")
+    assert {"drag", "lift", "lift_to_drag", "drag_change", "lift_to_drag_change"} <= set(
+        verdict.figures
+    )
+    assert set(verdict.baselines) == {"in line, by hand", "random"}
+    assert verdict.network_evaluations == 6 + 2 + 2
+    for name in verdict.files:
+        assert (tmp_path / name).exists(), name
+    assert len(list((tmp_path / "sections").glob("*.dat"))) == 4
+    assert (tmp_path / "flow" / "vtk" / "flow.pvd").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--reynolds 5000", "Reynolds number must be from 100 to 1000"),
+        ("--method best", "method must be one of"),
+        ("--cells 13", "cells must be a multiple of 4"),
+        ("--designs 0", "designs must be at least 1"),
+    ],
+)
+def test_bad_input_is_refused_in_a_line(
+    words: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["design", "airfoils", *words.split(), "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["airfoils", "follower"])
+def test_an_example_runs(name: str, tmp_path: Path) -> None:
+    script = ROOT / "examples" / f"{name}.py"
+    run = subprocess.run(
+        [sys.executable, str(script), "--designs", "1", "--cells", "12"],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "equal lift" in run.stdout
