@@ -37,9 +37,11 @@ class AirfoilPairs:
 
 WAYS: dict[str, Composition] = {
     "superposed": Superposed(),
+    "unshielded, 1 sweep": Coupled(1, shielded=False),
+    "unshielded, 3 sweeps": Coupled(3, shielded=False),
     "coupled, 1 sweep": Coupled(1),
     "coupled, 2 sweeps": Coupled(2),
-    "coupled, 4 sweeps": Coupled(4),
+    "coupled, 3 sweeps": Coupled(3),
 }
 
 

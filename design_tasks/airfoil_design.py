@@ -24,6 +24,7 @@ from physgen.design_tasks.airfoil_formation import (
     Coupled,
     Formation,
     PlaceLaw,
+    Together,
 )
 from physgen.design_tasks.airfoil_polish import adam
 from physgen.design_tasks.airfoil_price import Prices, crowding, price, smallness
@@ -170,11 +171,9 @@ class _Portion:
         place = law.of(parts["step"])
         if self.prices is not None and self.descent.refine:
             parameters, place = self._refined(parameters, place, self.prices)
-        image = prior.scaled_body(drawn(parameters.flatten(0, 1)).unflatten(0, body.shape[:2]))
-        last = Coupled(2) if isinstance(self.composition, Coupled) else self.composition
-        with torch.no_grad():
-            found = last.together(prior, image, 0.0, place, task.reynolds, None)
-        return _Drawn(placed(parameters, place), found.force, found.flow, refit)
+        airfoils = placed(parameters, place)
+        found = expected(prior, task, airfoils, self.composition)
+        return _Drawn(airfoils, found.force, found.flow, refit)
 
     def _refined(self, parameters: Tensor, place: Tensor, prices: Prices) -> tuple[Tensor, Tensor]:
         """Decoded airfoils moved down the price, as the prior's forces have it.
@@ -215,6 +214,20 @@ class _Portion:
                 move[:, 0] = 0
                 here = here - move
         return parameters_at(best_unit).detach(), best_place.detach()
+
+
+@torch.no_grad()
+def expected(
+    prior: AirfoilPrior, task: Formations, airfoils: Airfoils, composition: Composition
+) -> Together:
+    """Flows and forces of given formations, as the composed prior expects them."""
+    place = torch.stack([airfoils.x, airfoils.y], -1)
+    own = Airfoils(*(part.flatten(0, 1)[:, None] for part in airfoils))
+    parameters = parameters_of(own).float()
+    parameters[:, 13:] = 0.0
+    image = prior.scaled_body(drawn(parameters)).unflatten(0, place.shape[:2])
+    way = Coupled(2) if isinstance(composition, Coupled) else composition
+    return way.together(prior, image, 0.0, place.float(), task.reynolds, None)
 
 
 def cost_of(

@@ -89,3 +89,27 @@ def write_sections(folder: Path, airfoils: Airfoils) -> None:
         for body, line in enumerate(bodies):
             name = f"physgen design {design} airfoil {body}"
             write_dat(folder / f"design_{design:03d}_{body}.dat", name, line)
+
+
+def read_designs(path: Path) -> tuple[Airfoils, dict[str, torch.Tensor]]:
+    """The designs of a file, and the figures that were found of each.
+
+    Raises:
+        ValueError: it is missing, damaged, or holds no airfoils.
+    """
+    data = store.read(path)
+    found = {name: torch.from_numpy(values).float() for name, values in data.quality.items()}
+    bodies = sum(name.startswith("incidence_") for name in found)
+    if not bodies:
+        raise ValueError(f"{path} holds no designs of airfoils, but {data.name}")
+
+    def weights(side: str, body: int) -> torch.Tensor:
+        count = sum(name.startswith(f"{side}_{body}_") for name in found)
+        return torch.stack([found[f"{side}_{body}_{k}"] for k in range(count)], -1)
+
+    sides = [torch.stack([weights(s, b) for b in range(bodies)], 1) for s in ("upper", "lower")]
+    poses = [
+        torch.stack([found[f"{name}_{b}"] for b in range(bodies)], 1)
+        for name in ("x", "y", "incidence")
+    ]
+    return Airfoils(*sides, *poses), found

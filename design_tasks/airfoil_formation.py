@@ -27,6 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.datasets.airfoil import WINDOW
+from physgen.design_tasks.airfoil_decode import points
 from physgen.design_tasks.airfoil_prior import SHAPE, AirfoilPrior, Estimate
 from physgen.energy import Precision, Score
 from physgen.layout import Layout
@@ -34,6 +35,7 @@ from physgen.shapes import Level, Sample
 
 Bodies = Float[Tensor, "batch body x y"]
 Flows = Float[Tensor, "batch body 3 x y"]
+Flow = Float[Tensor, "batch 3 x y"]
 Places = Float[Tensor, "batch body 2"]
 Forces = Float[Tensor, "batch body 2"]
 
@@ -121,6 +123,8 @@ class Coupled(Composition):
     """Each in the stream and what the others add to it, from the first body to the last."""
 
     sweeps: int = 1
+    shielded: bool = True
+    """Whether what is ahead sees of what follows only how it parts the stream, not its wake."""
 
     def __post_init__(self) -> None:
         if self.sweeps < 1:
@@ -147,11 +151,26 @@ class Coupled(Composition):
                 background = body.new_zeros(count, 3, *SHAPE)
                 for j, flow in enumerate(flows):
                     if j != k and flow is not None:
-                        background = background + seen_from(flow, place[:, k] - place[:, j])
+                        offset = place[:, k] - place[:, j]
+                        seen = self._shown(flow, offset) if self.shielded else flow
+                        background = background + seen_from(seen, offset)
                 one = prior.estimate(body[:, k], levels[k].expand(count), background, numbers)
                 flows[k] = one.flow
                 found.append(one)
         return Together(*(torch.stack(part, 1) for part in zip(*found, strict=True)))
+
+
+    def _shown(self, flow: Flow, offset: Float[Tensor, "batch 2"]) -> Flow:
+        """A flow without the airfoil's own wake, for one that is not behind it.
+
+        What happens in that wake is the follower's answer to its own background; counted in the
+        leader's as well it would be there twice.
+        """
+        x, y = (axis.to(flow) for axis in points())
+        own = torch.sigmoid((x + 0.35) / 0.06) * torch.exp(-((y / 0.5) ** 4))
+        ahead = torch.sigmoid(-offset[:, 0] / 0.15)[:, None, None]
+        shown: Tensor = flow * (1 - ahead * own)[:, None]
+        return shown
 
 
 def _levels(level: Level, bodies: int) -> Tensor:

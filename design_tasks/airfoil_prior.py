@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from physgen.checkpoint import load_tensors, save_tensors
@@ -82,6 +82,23 @@ class Windows(NamedTuple):
             self.reynolds,
             self.force * torch.tensor([1.0, -1.0]).to(self.force),
         )
+
+
+    def some(self, which: Tensor) -> "Windows":
+        """Those of some numbers, or those that are true."""
+        return Windows(*(part[which] for part in self))
+
+    @property
+    def bodily(self) -> Bool[Tensor, " batch"]:
+        """Whether actuators do only what bodies can.
+
+        An actuator pushes as hard in fluid that is slow, and where that is slower than the push
+        it turns the stream around, as no body does, and the flow may never come to rest. Bodies
+        at these Reynolds numbers leave eddies that run back at a quarter of the stream's speed.
+        """
+        around = self.background[:, 0].amin((1, 2)) > -1.05
+        total = (self.background[:, 0] + self.flow[:, 0]).amin((1, 2)) > -1.3
+        return around & total
 
 
 def load_windows(folder: Path) -> Windows:
@@ -320,7 +337,7 @@ class WindowDraw:
         which = torch.randint(
             len(self.data.body), (self.batch,), generator=generator, device=device
         )
-        some = Windows(*(part[which] for part in self.data))
+        some = self.data.some(which)
         coin = torch.rand(self.batch, generator=generator, device=device) < 0.5
         other = some.mirrored()
         chosen = [

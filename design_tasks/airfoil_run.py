@@ -11,7 +11,7 @@ from torch import Tensor
 
 from physgen.datasets.airfoil import Airfoils
 from physgen.design_tasks import airfoil_view
-from physgen.design_tasks.airfoil_design import Descent, Drawn, draw
+from physgen.design_tasks.airfoil_design import Descent, Drawn, draw, expected
 from physgen.design_tasks.airfoil_files import write_csv, write_designs, write_sections
 from physgen.design_tasks.airfoil_formation import Composition, Coupled, PlaceLaw, Superposed
 from physgen.design_tasks.airfoil_polish import Polish, polish
@@ -188,7 +188,8 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
         progress.stage(f"polishing with {options.polish} gradients of the true solver a design")
         how = Polish(calls=options.polish)
         better = polish(task, drawn.airfoils, options.prices, how, progress)
-        drawn = replace(drawn, airfoils=better)
+        found = expected(prior, task, better, METHODS["coupled"])
+        drawn = replace(drawn, airfoils=better, claimed=found.force, flow=found.flow)
     polished = time.perf_counter()
     progress.stage("judging by the true solver, together and each alone")
     judged = task.judge(drawn.airfoils, options.cells, tell=progress.share)

@@ -64,6 +64,7 @@ def train_airfoil(options: AirfoilTraining, report: Callable[[int], Report]) -> 
     with processes() as device:
         generate(made)
         everything = load_windows(options.data)
+        everything = everything.some(everything.bodily)
         kept = len(everything.body) - round(options.held_out * len(everything.body))
         training = Windows(*(part[:kept].to(device) for part in everything))
         held_out = Windows(*(part[kept:] for part in everything))

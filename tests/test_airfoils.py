@@ -10,8 +10,8 @@ import torch
 
 from physgen.cli import main
 from physgen.datasets.airfoil import Airfoils
-from physgen.design_tasks.airfoil_decode import drawn, parameters_of
-from physgen.design_tasks.airfoil_design import Descent, draw
+from physgen.design_tasks.airfoil_decode import parameters_of
+from physgen.design_tasks.airfoil_design import Descent, draw, expected
 from physgen.design_tasks.airfoil_formation import Composition, Coupled, Superposed
 from physgen.design_tasks.airfoil_prior import load_prior
 from physgen.design_tasks.airfoil_run import in_line
@@ -30,14 +30,7 @@ def simulated() -> tuple[Airfoils, torch.Tensor]:
 
 
 def claimed(way: Composition, airfoils: Airfoils) -> torch.Tensor:
-    prior = load_prior()
-    own = Airfoils(*(part.flatten(0, 1)[:, None] for part in airfoils))
-    parameters = parameters_of(own)
-    parameters[:, 13:] = 0
-    image = prior.scaled_body(drawn(parameters))[None]
-    place = torch.stack([airfoils.x, airfoils.y], -1)
-    with torch.no_grad():
-        return way.together(prior, image, 0.0, place, 500.0, None).force
+    return expected(load_prior(), Formations(), airfoils, way).force
 
 
 def test_what_a_follower_saves_is_known_from_a_prior_of_one(
