@@ -201,7 +201,7 @@ class _Portion:
                 cost = cost + prices.gap * crowding(task, distance, here)
                 cost = cost + prices.area * smallness(task, distance)
                 total = cost + prices.faith * unit.square().sum((1, 2))
-                slopes = torch.autograd.grad(total.sum(), [unit, here])
+                slopes = torch.autograd.grad(total.sum(), [unit, here], materialize_grads=True)
             before = found.flow.detach()
             with torch.no_grad():
                 better = (total < least)[:, None, None]

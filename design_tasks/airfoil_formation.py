@@ -159,7 +159,6 @@ class Coupled(Composition):
                 found.append(one)
         return Together(*(torch.stack(part, 1) for part in zip(*found, strict=True)))
 
-
     def _shown(self, flow: Flow, offset: Float[Tensor, "batch 2"]) -> Flow:
         """A flow without the airfoil's own wake, for one that is not behind it.
 

@@ -123,7 +123,7 @@ def _priced(
         shape = prices.gap * crowding(task, distance, place)
         shape = shape + prices.area * smallness(task, distance)
         shape = shape + prices.faith * unit.square().sum((1, 2))
-        slopes = torch.autograd.grad((cost + shape).sum(), [unit, place])
+        slopes = torch.autograd.grad((cost + shape).sum(), [unit, place], materialize_grads=True)
     parts = (part.detach() for part in state)
     return (cost + shape).detach(), slopes, FlowState(*parts)
 

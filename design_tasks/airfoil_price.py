@@ -19,7 +19,7 @@ from physgen.shapes import PerSample
 class Prices:
     """What counts beside drag, each as much drag coefficient as it is worth."""
 
-    lift: float = 6.0
+    lift: float = 12.0
     """For the square of what lift is off the wanted one."""
     gap: float = 20.0
     """For the square of how much too close airfoils are, in chords, over an area."""

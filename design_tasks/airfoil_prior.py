@@ -83,7 +83,6 @@ class Windows(NamedTuple):
             self.force * torch.tensor([1.0, -1.0]).to(self.force),
         )
 
-
     def some(self, which: Tensor) -> "Windows":
         """Those of some numbers, or those that are true."""
         return Windows(*(part[which] for part in self))

@@ -157,6 +157,26 @@ def compare(
     return found
 
 
+def best_single(
+    options: AirfoilsOptions, task: Formations, prior: AirfoilPrior, judged: Judged
+) -> Tensor:
+    """Drag of the best single airfoil at the lift of each formation.
+
+    As many single airfoils are drawn by the same method as there are formations, and the solver
+    simulates all; the one that is best at the formations' mean lift flies in its place.
+    """
+    alone = replace(task, bodies=1)
+    generator = torch.Generator().manual_seed(options.seed)
+    drawn = draw(
+        prior, alone, options.designs, generator, prices=options.prices, descent=options.descent
+    )
+    single = alone.judge(drawn.airfoils, options.cells)
+    allowed = judged.valid > 0
+    middle = judged.lift[allowed].mean() if bool(allowed.any()) else torch.tensor(task.lift)
+    drag = torch.where(single.valid > 0, single.drag_at(middle[None])[:, 0], torch.inf)
+    return single.drag_at(judged.lift)[int(drag.argmin())]
+
+
 def figures_of(judged: Judged) -> dict[str, Figure]:
     """All figures; drag and lift of allowed designs only, if there are any."""
     allowed = judged.valid > 0
@@ -206,10 +226,14 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
         verified["wider"] = task.judge(chosen, options.cells, 2.0, tell=progress.share)
     done = time.perf_counter()
     baselines = {}
+    figures = figures_of(judged)
     if options.baselines:
+        progress.stage("finding the best single airfoil")
+        single = best_single(options, task, prior, judged)
+        change = torch.where(judged.valid > 0, judged.drag / single - 1, 0.0)
+        figures["drag_change_single"] = figure(change, "of the best single airfoil")
         progress.stage("comparing with formations placed by hand and at random")
         baselines = compare(options, task, prior, progress)
-    figures = figures_of(judged)
     figures["drag_claimed"] = figure(drawn.claimed[..., 0].mean(1), "coefficient")
     figures["lift_claimed"] = figure(drawn.claimed[..., 1].mean(1), "coefficient")
     figures["refit"] = figure(drawn.refit.amax(1), "chords")

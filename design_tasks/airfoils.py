@@ -11,6 +11,9 @@ forces, pressure and friction. Figures, as means over all designs:
     angle at which their lifts sum to the formation's. -0.2 is a fifth less drag at equal lift.
 ``lift_to_drag_change``
     Relative to the same airfoils alone at their own incidences.
+``drag_change_single``
+    Relative to the best single airfoil that the same prior and method find, turned to the
+    formation's lift: what one would fly instead, as many of them as the formation has, far apart.
 
 A design that is not allowed, because airfoils are too thin, too small or too close, is not
 simulated and counts as no change at all: its airfoils may as well fly alone. What goes down at
@@ -83,6 +86,12 @@ class Judged(NamedTuple):
         """Their drag coefficient then."""
         drag = self.alone[..., 0].mean(1)
         return (_basis(self.turn) * drag).sum(1)
+
+    def drag_at(self, lift: PerSample) -> Float[Tensor, "design other"]:
+        """Drag coefficients of the airfoils of each design alone, turned to some lifts."""
+        drag, own = self.alone[..., 0].mean(1), self.alone[..., 1].mean(1)
+        turns = [_crossing(own, one.expand(len(own))) for one in lift]
+        return torch.stack([(_basis(turn) * drag).sum(1) for turn in turns], -1)
 
     @property
     def drag_change(self) -> PerSample:
