@@ -296,6 +296,9 @@ def mean_flow(
     viscosity: Float[Tensor, "batch 1 1"],
     forcing: Callable[[Grid], Forcing] = lambda grid: Forcing(),
     compiled: bool = False,
+    settle: float | None = None,
+    longest: float | None = None,
+    steady: float = 0.0,
 ) -> Means:
     """The mean flow past bodies.
 
@@ -307,6 +310,10 @@ def mean_flow(
         viscosity: Of each sample, one over its Reynolds number.
         forcing: On the fluid.
         compiled: Whether to compile the steps.
+        settle: Chords of stream that pass on the fine cells before the mean begins.
+        longest: Chords of stream that the mean is over, at most.
+        steady: A flow whose forces change by less than this, as coefficients, from one chord's
+            time to the next is steady, and needs no longer mean.
     """
     batch, like = len(viscosity), viscosity.new_zeros(1)
     state: FlowState | None = None
@@ -328,14 +335,18 @@ def mean_flow(
             continue
         begun = SPIN if state is None else 0.0
         state = course.start() if state is None else refined(state, flow, course.immersed)
-        state = course.march(state, begun + SETTLE)
-        return _averaged(course, state, begun + SETTLE + MEAN)
+        since = begun + (SETTLE if settle is None else settle)
+        state = course.march(state, since)
+        return _averaged(course, state, since, MEAN if longest is None else longest, steady)
     raise AssertionError("the fine flow returns")
 
 
-def _averaged(course: Course, state: FlowState, until: float) -> Means:
+def _averaged(
+    course: Course, state: FlowState, since: float, length: float, steady: float
+) -> Means:
     sums: list[Tensor] = []
     forces: list[Tensor] = []
+    before: Tensor | None = None
 
     def watch(one: FlowState) -> None:
         forces.append(one.force)
@@ -346,7 +357,18 @@ def _averaged(course: Course, state: FlowState, until: float) -> Means:
         found = torch.stack([u, v, p], 1)
         sums[:] = [sums[0] + found] if sums else [found]
 
-    course.march(state, until, watch)
+    pieces = max(1, round(length)) if steady else 1
+    for piece in range(1, pieces + 1):
+        begun = len(forces)
+        state = course.march(state, since + length * piece / pieces, watch)
+        last = torch.stack(forces[begun:], 1)
+        middle = 2 * last.mean(1)
+        moved = 2 * (last.amax(1) - last.amin(1))
+        if before is not None:
+            moved = torch.maximum(moved, (middle - before).abs())
+            if moved.numel() and float(moved.max()) < steady:
+                break
+        before = middle
     mean = torch.nn.functional.avg_pool2d(sums[0] / (len(forces) // 4), COARSER)
     force = torch.stack(forces, 1)
     middle = force.mean(1)

@@ -27,7 +27,7 @@ from physgen.design_tasks.airfoil_formation import (
     Together,
 )
 from physgen.design_tasks.airfoil_polish import adam
-from physgen.design_tasks.airfoil_price import Prices, crowding, price, smallness
+from physgen.design_tasks.airfoil_price import Prices, crowding, price, smallness, thinness
 from physgen.design_tasks.airfoil_prior import AirfoilPrior, distance_of
 from physgen.design_tasks.airfoils import Formations, in_threads
 from physgen.grid import log_snr
@@ -200,6 +200,7 @@ class _Portion:
                 cost = price(task, prices, found.force)
                 cost = cost + prices.gap * crowding(task, distance, here)
                 cost = cost + prices.area * smallness(task, distance)
+                cost = cost + prices.thin * thinness(task, own)
                 total = cost + prices.faith * unit.square().sum((1, 2))
                 slopes = torch.autograd.grad(total.sum(), [unit, here], materialize_grads=True)
             before = found.flow.detach()
@@ -210,7 +211,7 @@ class _Portion:
                 best_place = torch.where(better, here, best_place)
                 fade = 1 - (step - 1) / steps
                 unit = unit - 0.12 * fade * free * adam(slopes[0], moments, step)
-                move = 0.05 * fade * adam(slopes[1], place_moments, step)
+                move = 0.08 * fade * adam(slopes[1], place_moments, step)
                 move[:, 0] = 0
                 here = here - move
         return parameters_at(best_unit).detach(), best_place.detach()

@@ -36,6 +36,7 @@ from physgen.shapes import Level, Sample
 Bodies = Float[Tensor, "batch body x y"]
 Flows = Float[Tensor, "batch body 3 x y"]
 Flow = Float[Tensor, "batch 3 x y"]
+Levels = float | Float[Tensor, " body"]
 Places = Float[Tensor, "batch body 2"]
 Forces = Float[Tensor, "batch body 2"]
 
@@ -80,7 +81,7 @@ class Composition(abc.ABC):
         self,
         prior: AirfoilPrior,
         body: Bodies,
-        level: Level,
+        level: Levels,
         place: Places,
         reynolds: float,
         before: Flows | None,
@@ -105,7 +106,7 @@ class Superposed(Composition):
         self,
         prior: AirfoilPrior,
         body: Bodies,
-        level: Level,
+        level: Levels,
         place: Places,
         reynolds: float,
         before: Flows | None,
@@ -134,7 +135,7 @@ class Coupled(Composition):
         self,
         prior: AirfoilPrior,
         body: Bodies,
-        level: Level,
+        level: Levels,
         place: Places,
         reynolds: float,
         before: Flows | None,
@@ -172,7 +173,7 @@ class Coupled(Composition):
         return shown
 
 
-def _levels(level: Level, bodies: int) -> Tensor:
+def _levels(level: Levels, bodies: int) -> Tensor:
     return torch.as_tensor(level, dtype=torch.float32).expand(bodies)
 
 
@@ -180,11 +181,11 @@ def _levels(level: Level, bodies: int) -> Tensor:
 class PlaceLaw:
     """Where airfoils are before anything is wanted of them: each behind the one before."""
 
-    gap: float = 1.9
+    gap: float = 1.6
     """Between quarter points along the stream, in chords."""
-    spread: float = 0.6
+    spread: float = 0.4
     """Its standard deviation."""
-    across: float = 0.3
+    across: float = 0.2
     """Standard deviation across the stream."""
 
     def of(self, unit: Float[Tensor, "batch step 2"]) -> Places:

@@ -20,7 +20,7 @@ from physgen.design_tasks.airfoil_decode import (
     placed,
     unit_of,
 )
-from physgen.design_tasks.airfoil_price import Prices, crowding, price, smallness
+from physgen.design_tasks.airfoil_price import Prices, crowding, price, smallness, thinness
 from physgen.design_tasks.airfoil_prior import distance_of
 from physgen.design_tasks.airfoils import Formations, in_threads, portions
 from physgen.progress import Progress
@@ -122,6 +122,7 @@ def _priced(
         distance = distance_of(drawn(own.flatten(0, 1)).unflatten(0, own.shape[:2]))
         shape = prices.gap * crowding(task, distance, place)
         shape = shape + prices.area * smallness(task, distance)
+        shape = shape + prices.thin * thinness(task, own)
         shape = shape + prices.faith * unit.square().sum((1, 2))
         slopes = torch.autograd.grad((cost + shape).sum(), [unit, place], materialize_grads=True)
     parts = (part.detach() for part in state)

@@ -7,12 +7,14 @@ by the true solver alike.
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from physgen.design_tasks.airfoil_formation import seen_from
 from physgen.design_tasks.airfoil_prior import CELL
 from physgen.design_tasks.airfoils import Formations
 from physgen.shapes import PerSample
+from physgen.solvers.sections import kulfan, thickness
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Prices:
     """For the square of what lift is off the wanted one."""
     gap: float = 20.0
     """For the square of how much too close airfoils are, in chords, over an area."""
+    thin: float = 100.0
+    """For the square of the thickness that a section lacks, in chords."""
     area: float = 200.0
     """For the square of the area that a section lacks, in chords squared."""
     weight: float = 300.0
@@ -57,4 +61,12 @@ def smallness(task: Formations, distance: Tensor) -> PerSample:
     """The square of the area that sections lack."""
     area = torch.sigmoid(-distance / (0.3 * CELL)).sum((2, 3)) * CELL**2
     found: PerSample = (task.smallest + 0.01 - area).clamp(min=0).square().sum(1)
+    return found
+
+
+def thinness(task: Formations, parameters: Float[Tensor, "batch body parameter"]) -> PerSample:
+    """The square of the thickness that sections lack."""
+    half = parameters[..., 6:12]
+    height = thickness(kulfan(half, -half, points=61))
+    found: PerSample = (task.thinnest + 0.004 - height).clamp(min=0).square().sum(1)
     return found

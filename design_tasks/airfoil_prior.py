@@ -46,6 +46,7 @@ UNKNOWN = math.inf
 """The noise level of a flow of which nothing is known."""
 
 Image = Float[Tensor, "batch x y"]
+Images = Float[Tensor, "*shape x y"]
 Flows = Float[Tensor, "batch 3 x y"]
 Force = Float[Tensor, "batch 2"]
 
@@ -452,11 +453,11 @@ class AirfoilPrior:
         found: Estimate = self.network(body, s, flow, s, stream, reynolds)
         return found.body, found.flow
 
-    def scaled_body(self, body: Image) -> Image:
+    def scaled_body(self, body: Images) -> Images:
         mean, spread = self.scales.body
         return (body - mean) / spread
 
-    def physical_body(self, body: Image) -> Image:
+    def physical_body(self, body: Images) -> Images:
         mean, spread = self.scales.body
         return mean + spread * body
 

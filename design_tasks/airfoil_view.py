@@ -124,6 +124,9 @@ def draw_front(path: Path, judged: Judged, verdict: Verdict) -> None:
     axis.plot(alone, lift, "o", mfc="white", mec=COLOURS[1], ms=5, label="the same, alone")
     axis.plot(drag, lift, "o", color=COLOURS[0], ms=5, label=f"formations, {verdict.method}")
     for k, (name, row) in enumerate(verdict.baselines.items()):
+        if name == "random":
+            # Nobody asked them for any lift.
+            continue
         _cross(axis, row.figures["drag"].mean, row.figures["lift"].mean, COLOURS[2 + k], name)
     axis.set_xlabel("drag coefficient, by the sum of the chords")
     axis.set_ylabel("lift coefficient")

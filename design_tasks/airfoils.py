@@ -35,7 +35,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.datasets.airfoil import Airfoils, Means, mean_flow
+from physgen.datasets.airfoil import MEAN, SETTLE, Airfoils, Means, mean_flow
 from physgen.shapes import PerSample
 from physgen.solvers.bodies import Polygon
 from physgen.solvers.sections import area, kulfan, thickness
@@ -45,6 +45,11 @@ Forces = Float[Tensor, "design body 2"]
 
 AHEAD, BEHIND, HEIGHT = 3.0, 5.0, 6.0
 """Chords of stream before the first quarter point and behind the last, and across."""
+LONGER = 8.0
+"""Chords of stream on fine cells before a patient mean begins: lift follows a change of the cells
+slowly, as circulation must first leave with the stream."""
+STEADY = 0.003
+"""Change of a coefficient of force in a chord's time below which a flow counts as steady."""
 TURNS = (-6.0, -3.0, 0.0)
 """Degrees by which airfoils are turned where they fly alone."""
 
@@ -162,8 +167,8 @@ class Formations:
         thin = self.thinnest - thickness(section).amin(1)
         small = self.smallest - area(section).amin(1)
         upper, lower = section[..., :101, 1].flip(-1), section[..., 100:, 1]
-        # Near sharp edges real sections, fitted, cross by less than a tenth of a cell.
-        crossed = (lower - upper)[..., 2:-2].amax((1, 2)) - 0.004
+        # Near sharp edges fitted sections cross, by less than a fifth of a cell.
+        crossed = (lower - upper)[..., 2:-2].amax((1, 2)) - 0.008
         worst = torch.stack([thin, small, crossed], -1).amax(-1)
         if self.bodies > 1:
             worst = torch.maximum(worst, self.gap - clearance(airfoils))
@@ -183,7 +188,9 @@ class Formations:
         nx, ny = (4 * round(length * cells / 4) for length in (ahead + behind, height))
         return Grid(nx, ny, 1 / cells, -ahead, -0.5 * ny / cells)
 
-    def simulate(self, airfoils: Airfoils, cells: int = 24, wider: float = 1.0) -> Means:
+    def simulate(
+        self, airfoils: Airfoils, cells: int = 24, wider: float = 1.0, patient: bool = False
+    ) -> Means:
         """Mean flows of designs, all in a domain that fits them all."""
         grid = self.grid(airfoils, cells, wider)
         nu = torch.full((len(airfoils.x), 1, 1), 1 / self.reynolds)
@@ -193,7 +200,17 @@ class Formations:
             return Grid(grid.nx // part, grid.ny // part, 1 / own, grid.left, grid.bottom)
 
         with torch.no_grad():
-            return mean_flow(domain, lambda own: None, cells, airfoils.bodies(), nu)
+            bodies = airfoils.bodies()
+            return mean_flow(
+                domain,
+                lambda own: None,
+                cells,
+                bodies,
+                nu,
+                settle=LONGER if patient else SETTLE,
+                longest=MEAN,
+                steady=STEADY,
+            )
 
     def judge(
         self,
@@ -201,6 +218,7 @@ class Formations:
         cells: int = 24,
         wider: float = 1.0,
         tell: Callable[[float], None] = lambda share: None,
+        patient: bool = False,
     ) -> Judged:
         """Together, and each alone.
 
@@ -209,6 +227,7 @@ class Formations:
             cells: Of the solver for a chord.
             wider: How much larger than usual the domain is.
             tell: Told the share that is done.
+            patient: Whether to wait longer before means are taken.
         """
         valid = self.violation(airfoils) == 0
         allowed = Airfoils(*(part[valid] for part in airfoils))
@@ -219,9 +238,13 @@ class Formations:
         if int(valid.sum()) == 0:
             return Judged(force, alone, swing, valid.float())
         turned = _each_turned(allowed)
-        work = [*portions(allowed, 2), *portions(turned, 4)]
-        results = in_threads(lambda some: self.simulate(some, cells, wider), work, tell)
-        pairs = len(portions(allowed, 2))
+        threads = torch.get_num_threads()
+        pair_size, single_size = (
+            min(most, -(-len(some.x) // threads)) for most, some in ((2, allowed), (4, turned))
+        )
+        work = [*portions(allowed, pair_size), *portions(turned, single_size)]
+        results = in_threads(lambda some: self.simulate(some, cells, wider, patient), work, tell)
+        pairs = len(portions(allowed, pair_size))
         together = torch.cat([2 * one.force for one in results[:pairs]])
         swings = torch.cat([2 * one.swing[..., 0].sum(1) for one in results[:pairs]])
         single = torch.cat([2 * one.force for one in results[pairs:]])

@@ -29,7 +29,8 @@ class Options:
 
 
 options = tyro.cli(Options)
-task = Formations(bodies=2, reynolds=options.reynolds, lift=options.lift)
+gap = max(0.2, 4.5 / options.cells)  # nearer than four cells the solver cannot tell them apart
+task = Formations(bodies=2, reynolds=options.reynolds, lift=options.lift, gap=gap)
 drawn = draw(load_prior(), task, options.designs, torch.Generator().manual_seed(options.seed))
 judged = task.judge(drawn.airfoils, options.cells)
 for k, change in enumerate(judged.drag_change.tolist()):

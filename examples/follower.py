@@ -40,7 +40,7 @@ print(f"the leader is known to {error:.4f} chords")
 weights = torch.cat([cst.upper + cst.lower, cst.upper - cst.lower]) / 2
 pose = torch.tensor([math.radians(options.angle), 0.0, 0.0])
 leader = torch.cat([weights, pose]).float()[None]
-task = Formations(bodies=2, lift=options.lift)
+task = Formations(bodies=2, lift=options.lift, gap=max(0.2, 4.5 / options.cells))
 drawn = draw(load_prior(), task, options.designs, torch.Generator().manual_seed(0), leader=leader)
 judged = task.judge(drawn.airfoils, options.cells)
 best = int(judged.drag_change.argmin())

@@ -24,7 +24,7 @@ p.warning { background: #fff3d6; border-left: 4px solid #e0a100; padding: .5rem 
 """
 
 
-LEGEND = """<p>Objective: lower is better. <i>Finer</i> is its mean by a solver finer than the one
+LEGEND = """<p>{}: lower is better. <i>Finer</i> is its mean by a solver finer than the one
 that designs were searched with; <i>calls</i> are simulations for each design.</p>"""
 
 
@@ -37,15 +37,20 @@ class Picture:
 
 
 def write_report(
-    path: Path, verdict: Verdict, summary: str, command: str, pictures: Sequence[Picture]
+    path: Path,
+    verdict: Verdict,
+    summary: str,
+    command: str,
+    pictures: Sequence[Picture],
+    main: str = "objective",
 ) -> None:
     """Write ``report.html``: summary, table, pictures, and how it was made."""
     parts = [
         f"<h1>{_text(verdict.task)}</h1><p class='lead'>{_text(summary)}</p>",
         *(f"<p class='warning'>{_text(line)}</p>" for line in verdict.warnings),
         "<h2>The verdict of the true solver</h2>",
-        _comparison(verdict),
-        LEGEND,
+        _comparison(verdict, main),
+        LEGEND.format(main.replace("_", " ").capitalize()),
         _figures(verdict),
         "<h2>To look at</h2>",
         *(_picture(picture) for picture in pictures),
@@ -76,8 +81,8 @@ def _table(head: Sequence[str], rows: Sequence[tuple[str, Sequence[object]]]) ->
     return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
-def _comparison(verdict: Verdict) -> str:
-    *others, own = comparison(verdict)
+def _comparison(verdict: Verdict, main: str) -> str:
+    *others, own = comparison(verdict, main)
     return _table(COLUMNS, [*(("", row) for row in others), ("ours", own)])
 
 
