@@ -3,19 +3,23 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from physgen.cli import main
+from physgen.datasets import airfoil
 from physgen.datasets.airfoil import Airfoils
+from physgen.design_tasks import airfoils
 from physgen.design_tasks.airfoil_decode import parameters_of
 from physgen.design_tasks.airfoil_design import Descent, draw, expected
 from physgen.design_tasks.airfoil_formation import Composition, Coupled, Superposed
 from physgen.design_tasks.airfoil_prior import load_prior
 from physgen.design_tasks.airfoil_run import in_line
 from physgen.design_tasks.airfoils import Formations
+from physgen.design_tasks.flow_cases import Formation
 from physgen.verdict import load_verdict
 
 ROOT = Path(__file__).parent.parent
@@ -25,19 +29,19 @@ QUICK = Descent(steps=3, refine=1)
 @pytest.fixture(scope="module")
 def simulated() -> tuple[Airfoils, torch.Tensor]:
     """Two airfoils in line, and their drag and lift by the solver."""
-    airfoils = in_line(Formations(lift=0.2), 1.7)
-    return airfoils, 2 * Formations().simulate(airfoils).force
+    pair = in_line(Formations(lift=0.2), 1.7)
+    return pair, 2 * Formations().simulate(pair).force
 
 
-def claimed(way: Composition, airfoils: Airfoils) -> torch.Tensor:
-    return expected(load_prior(), Formations(), airfoils, way).force
+def claimed(way: Composition, pair: Airfoils) -> torch.Tensor:
+    return expected(load_prior(), Formations(), pair, way).force
 
 
 def test_what_a_follower_saves_is_known_from_a_prior_of_one(
     simulated: tuple[Airfoils, torch.Tensor],
 ) -> None:
-    airfoils, force = simulated
-    together, apart = claimed(Coupled(2), airfoils), claimed(Superposed(), airfoils)
+    pair, force = simulated
+    together, apart = claimed(Coupled(2), pair), claimed(Superposed(), pair)
     drag = force[0, :, 0].sum()
     assert abs(together[0, :, 0].sum() / drag - 1) < 0.1
     assert apart[0, :, 0].sum() / drag - 1 > 0.2
@@ -72,8 +76,14 @@ def test_three_airfoils_take_as_much_for_each_as_two() -> None:
 
 @pytest.mark.filterwarnings("ignore:body .* cells thick")
 def test_the_command_leaves_everything_that_it_promises(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With less patience than it has."""
+    for module, names in ((airfoil, ("SPIN", "SETTLE", "MEAN")), (airfoils, ("SETTLE", "MEAN"))):
+        for name in names:
+            monkeypatch.setattr(module, name, 1.0)
+    made = Formation.of
+    monkeypatch.setattr(Formation, "of", lambda *a: replace(made(*a), time=1.0, frames=2))
     words = "--designs 1 --baselines 1 --no-verify --cells 12 --descent.steps 3 --descent.refine 1"
     assert main(["design", "airfoils", *words.split(), "--out", str(tmp_path)]) == 0
     assert "drag_change" in capsys.readouterr().out
