@@ -296,8 +296,6 @@ def mean_flow(
     viscosity: Float[Tensor, "batch 1 1"],
     forcing: Callable[[Grid], Forcing] = lambda grid: Forcing(),
     compiled: bool = False,
-    settle: float | None = None,
-    longest: float | None = None,
     steady: float = 0.0,
 ) -> Means:
     """The mean flow past bodies.
@@ -310,8 +308,6 @@ def mean_flow(
         viscosity: Of each sample, one over its Reynolds number.
         forcing: On the fluid.
         compiled: Whether to compile the steps.
-        settle: Chords of stream that pass on the fine cells before the mean begins.
-        longest: Chords of stream that the mean is over, at most.
         steady: A flow whose forces change by less than this, as coefficients, from one chord's
             time to the next is steady, and needs no longer mean.
     """
@@ -335,9 +331,9 @@ def mean_flow(
             continue
         begun = SPIN if state is None else 0.0
         state = course.start() if state is None else refined(state, flow, course.immersed)
-        since = begun + (SETTLE if settle is None else settle)
+        since = begun + SETTLE
         state = course.march(state, since)
-        return _averaged(course, state, since, MEAN if longest is None else longest, steady)
+        return _averaged(course, state, since, MEAN, steady)
     raise AssertionError("the fine flow returns")
 
 

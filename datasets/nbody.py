@@ -5,8 +5,7 @@ and design use ranges of seeds that do not meet.
 """
 
 import abc
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from physgen import __version__
 from physgen.datasets import store
-from physgen.files import write_json
+from physgen.datasets.shards import Shard, files_of, write_shards
 from physgen.solvers.discs import Discs, no_boundary
 from physgen.solvers.solver import rollout
 
@@ -191,50 +190,8 @@ def generate(data: NBodyData, report: Callable[[int], None] = lambda done: None)
     Raises:
         ValueError: a shard in the folder was made by another recipe, or is damaged.
     """
-    missing, done = [], 0
-    for seeds in data.shards():
-        path = data.file(seeds)
-        if path.exists():
-            _check_recipe(path, data)
-            done += len(seeds)
-        else:
-            missing.append(seeds)
-    report(done)
-    for seeds in _written(data, missing):
-        done += len(seeds)
-        report(done)
-    files = [data.file(seeds) for seeds in data.shards()]
-    manifest = {"recipe": data.recipe, "files": [file.name for file in files]}
-    write_json(data.out / "manifest.json", manifest)
-    return files
-
-
-def _written(data: NBodyData, missing: list[range]) -> Iterator[range]:
-    if data.workers == 1 or len(missing) < 2:
-        for seeds in missing:
-            write_shard(data, seeds)
-            yield seeds
-        return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(data.workers, mp_context=spawn) as pool:
-        running = {pool.submit(write_shard, data, seeds): seeds for seeds in missing}
-        for finished in as_completed(running):
-            finished.result()
-            yield running[finished]
-
-
-def _check_recipe(path: Path, data: NBodyData) -> None:
-    with store.opened(path) as file:
-        found = store.recipe(file)
-    if found != data.recipe:
-        differing = [k for k in data.recipe if found.get(k) != data.recipe[k]]
-        raise ValueError(
-            f"{path} was made by another recipe ({', '.join(differing)} differ): choose another "
-            "--out, or remove it"
-        )
+    wanted = {seeds: Shard(data.file(seeds), len(seeds)) for seeds in data.shards()}
+    return write_shards(data.out, data.recipe, wanted, write_shard, data, data.workers, "", report)
 
 
 def load_motion(folder: Path) -> Motion:
@@ -243,15 +200,9 @@ def load_motion(folder: Path) -> Motion:
     Raises:
         ValueError: there is no data set, or a file of it is missing or damaged.
     """
-    manifest = folder / "manifest.json"
-    if not manifest.is_file():
-        raise ValueError(
-            f"{folder} holds no finished data set: make one with 'physgen generate nbody "
-            f"--out {folder}'"
-        )
     parts = []
-    for name in json.loads(manifest.read_text())["files"]:
-        data = store.read(folder / name)
+    for path in files_of(folder, "physgen generate nbody"):
+        data = store.read(path)
         both = (data.fields["position"].values, data.fields["velocity"].values)
         parts.append(torch.from_numpy(np.concatenate(both, -1)) / data.parameters["box"])
     return torch.cat(parts)

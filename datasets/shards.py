@@ -20,15 +20,11 @@ class Shard(NamedTuple):
     samples: int
 
 
-Write = Callable[[Options, range], None]
-"""Writes the shard of some seeds; must be a function at the top of a module."""
-
-
 def write_shards(
     folder: Path,
     recipe: Mapping[str, object],
     wanted: Mapping[range, Shard],
-    write: Callable[[Options, range], None],
+    write: Callable[[Options, range], object],
     options: Options,
     workers: int,
     scheduler: str,
@@ -40,7 +36,7 @@ def write_shards(
         folder: Of the manifest.
         recipe: What the shards must have been made by.
         wanted: Shards by their seeds.
-        write: Writes one of them, whole or not at all.
+        write: Writes one of them, whole or not at all; a function at the top of a module.
         options: What ``write`` is told.
         workers: Processes to write with.
         scheduler: Address of a dask scheduler whose workers write instead; they must see the
@@ -82,7 +78,7 @@ def check_recipe(path: Path, recipe: Mapping[str, object]) -> None:
 class Work(Generic[Options]):
     """What is to be done for each shard, and by whom."""
 
-    def __init__(self, write: Callable[[Options, range], None], options: Options) -> None:
+    def __init__(self, write: Callable[[Options, range], object], options: Options) -> None:
         self.write, self.options = write, options
 
     def by(self, workers: int, missing: list[range]) -> Iterator[range]:

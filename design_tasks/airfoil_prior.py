@@ -439,20 +439,6 @@ class AirfoilPrior:
         self.account.seconds += time.perf_counter() - began
         return self._physical(Estimate(*found))
 
-    def joint(
-        self,
-        body: Image,
-        flow: Flows,
-        level: float,
-        background: Flows,
-        reynolds: PerSample,
-    ) -> tuple[Image, Flows]:
-        """Clean body and flow, both scaled, from both with the same noise."""
-        s = body.new_full((len(body),), level)
-        stream = background / _channels(self.scales.background, body)
-        found: Estimate = self.network(body, s, flow, s, stream, reynolds)
-        return found.body, found.flow
-
     def scaled_body(self, body: Images) -> Images:
         mean, spread = self.scales.body
         return (body - mean) / spread

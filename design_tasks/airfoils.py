@@ -35,7 +35,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.datasets.airfoil import MEAN, SETTLE, Airfoils, Means, mean_flow
+from physgen.datasets.airfoil import Airfoils, Means, mean_flow
 from physgen.shapes import PerSample
 from physgen.solvers.bodies import Polygon
 from physgen.solvers.sections import area, kulfan, thickness
@@ -45,9 +45,6 @@ Forces = Float[Tensor, "design body 2"]
 
 AHEAD, BEHIND, HEIGHT = 3.0, 5.0, 6.0
 """Chords of stream before the first quarter point and behind the last, and across."""
-LONGER = 8.0
-"""Chords of stream on fine cells before a patient mean begins: lift follows a change of the cells
-slowly, as circulation must first leave with the stream."""
 STEADY = 0.003
 """Change of a coefficient of force in a chord's time below which a flow counts as steady."""
 TURNS = (-6.0, -3.0, 0.0)
@@ -188,9 +185,7 @@ class Formations:
         nx, ny = (4 * round(length * cells / 4) for length in (ahead + behind, height))
         return Grid(nx, ny, 1 / cells, -ahead, -0.5 * ny / cells)
 
-    def simulate(
-        self, airfoils: Airfoils, cells: int = 24, wider: float = 1.0, patient: bool = False
-    ) -> Means:
+    def simulate(self, airfoils: Airfoils, cells: int = 24, wider: float = 1.0) -> Means:
         """Mean flows of designs, all in a domain that fits them all."""
         grid = self.grid(airfoils, cells, wider)
         nu = torch.full((len(airfoils.x), 1, 1), 1 / self.reynolds)
@@ -207,8 +202,6 @@ class Formations:
                 cells,
                 bodies,
                 nu,
-                settle=LONGER if patient else SETTLE,
-                longest=MEAN,
                 steady=STEADY,
             )
 
@@ -218,7 +211,6 @@ class Formations:
         cells: int = 24,
         wider: float = 1.0,
         tell: Callable[[float], None] = lambda share: None,
-        patient: bool = False,
     ) -> Judged:
         """Together, and each alone.
 
@@ -227,7 +219,6 @@ class Formations:
             cells: Of the solver for a chord.
             wider: How much larger than usual the domain is.
             tell: Told the share that is done.
-            patient: Whether to wait longer before means are taken.
         """
         valid = self.violation(airfoils) == 0
         allowed = Airfoils(*(part[valid] for part in airfoils))
@@ -243,7 +234,7 @@ class Formations:
             min(most, -(-len(some.x) // threads)) for most, some in ((2, allowed), (4, turned))
         )
         work = [*portions(allowed, pair_size), *portions(turned, single_size)]
-        results = in_threads(lambda some: self.simulate(some, cells, wider, patient), work, tell)
+        results = in_threads(lambda some: self.simulate(some, cells, wider), work, tell)
         pairs = len(portions(allowed, pair_size))
         together = torch.cat([2 * one.force for one in results[:pairs]])
         swings = torch.cat([2 * one.swing[..., 0].sum(1) for one in results[:pairs]])

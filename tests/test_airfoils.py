@@ -12,7 +12,6 @@ import torch
 from physgen.cli import main
 from physgen.datasets import airfoil
 from physgen.datasets.airfoil import Airfoils
-from physgen.design_tasks import airfoils
 from physgen.design_tasks.airfoil_decode import parameters_of
 from physgen.design_tasks.airfoil_design import Descent, draw, expected
 from physgen.design_tasks.airfoil_formation import Composition, Coupled, Superposed
@@ -79,9 +78,8 @@ def test_the_command_leaves_everything_that_it_promises(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With less patience than it has."""
-    for module, names in ((airfoil, ("SPIN", "SETTLE", "MEAN")), (airfoils, ("SETTLE", "MEAN"))):
-        for name in names:
-            monkeypatch.setattr(module, name, 1.0)
+    for name in ("SPIN", "SETTLE", "MEAN"):
+        monkeypatch.setattr(airfoil, name, 1.0)
     made = Formation.of
     monkeypatch.setattr(Formation, "of", lambda *a: replace(made(*a), time=1.0, frames=2))
     words = "--designs 1 --baselines 1 --no-verify --cells 12 --descent.steps 3 --descent.refine 1"
