@@ -194,16 +194,11 @@ class Formations:
             part = cells // own
             return Grid(grid.nx // part, grid.ny // part, 1 / own, grid.left, grid.bottom)
 
-        with torch.no_grad():
+        # Without the book-keeping of gradients a step takes a fifth less.
+        with torch.inference_mode():
             bodies = airfoils.bodies()
-            return mean_flow(
-                domain,
-                lambda own: None,
-                cells,
-                bodies,
-                nu,
-                steady=STEADY,
-            )
+            found = mean_flow(domain, lambda own: None, cells, bodies, nu, steady=STEADY)
+        return Means(*(part.clone() for part in found))
 
     def judge(
         self,
@@ -228,17 +223,13 @@ class Formations:
         alone = torch.ones(count, bodies, len(TURNS), 2)
         if int(valid.sum()) == 0:
             return Judged(force, alone, swing, valid.float())
-        turned = _each_turned(allowed)
-        threads = torch.get_num_threads()
-        pair_size, single_size = (
-            min(most, -(-len(some.x) // threads)) for most, some in ((2, allowed), (4, turned))
-        )
-        work = [*portions(allowed, pair_size), *portions(turned, single_size)]
+        # One design at a time: what is found of one depends on no other.
+        pairs = portions(allowed, 1)
+        work = [*pairs, *portions(_each_turned(allowed), len(TURNS))]
         results = in_threads(lambda some: self.simulate(some, cells, wider), work, tell)
-        pairs = len(portions(allowed, pair_size))
-        together = torch.cat([2 * one.force for one in results[:pairs]])
-        swings = torch.cat([2 * one.swing[..., 0].sum(1) for one in results[:pairs]])
-        single = torch.cat([2 * one.force for one in results[pairs:]])
+        together = torch.cat([2 * one.force for one in results[: len(pairs)]])
+        swings = torch.cat([2 * one.swing[..., 0].sum(1) for one in results[: len(pairs)]])
+        single = torch.cat([2 * one.force for one in results[len(pairs) :]])
         force[valid], swing[valid] = together, swings / bodies
         alone[valid] = single.view(-1, bodies, len(TURNS), 2)
         return Judged(force, alone, swing, valid.float())
