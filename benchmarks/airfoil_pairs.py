@@ -20,6 +20,7 @@ from torch import Tensor
 from physgen.datasets import store
 from physgen.datasets.airfoil import WINDOW, Airfoils
 from physgen.datasets.shards import files_of
+from physgen.design_tasks.airfoil_averaged import Averaged
 from physgen.design_tasks.airfoil_decode import drawn, parameters_of
 from physgen.design_tasks.airfoil_formation import Composition, Coupled, Superposed
 from physgen.design_tasks.airfoil_prior import CELL, SHAPE, WEIGHTS, AirfoilPrior, load_prior
@@ -37,6 +38,7 @@ class AirfoilPairs:
 
 WAYS: dict[str, Composition] = {
     "superposed": Superposed(),
+    "averaged (CinDM)": Averaged(),
     "unshielded, 1 sweep": Coupled(1, shielded=False),
     "unshielded, 3 sweeps": Coupled(3, shielded=False),
     "coupled, 1 sweep": Coupled(1),

@@ -20,9 +20,10 @@ from rich.table import Table
 from torch import Tensor
 
 from physgen.datasets.airfoil import Airfoils
+from physgen.design_tasks.airfoil_averaged import Averaged
 from physgen.design_tasks.airfoil_decode import parameters_at, parameters_of, placed, unit_of
 from physgen.design_tasks.airfoil_design import draw
-from physgen.design_tasks.airfoil_formation import Coupled, PlaceLaw, Superposed
+from physgen.design_tasks.airfoil_formation import Composition, Coupled, PlaceLaw, Superposed
 from physgen.design_tasks.airfoil_polish import Polish, polish
 from physgen.design_tasks.airfoil_price import Prices, price
 from physgen.design_tasks.airfoil_prior import WEIGHTS, AirfoilPrior, load_prior
@@ -33,14 +34,24 @@ from physgen.progress import Silent
 from physgen.search import evolve
 from physgen.verdict import figure
 
+COUPLED, PRICES = Coupled(), Prices()
+
 
 @dataclass(frozen=True)
 class Airfoilsbench:
     """Compare ways to design formations."""
 
-    methods: tuple[str, ...] = ("guided", "random", "superposed", "by hand")
-    """guided, random, superposed, by hand, polished (guided, then 20 gradients), random polished,
-    cma (CMA-ES, 200 simulations), best of (20 random ones, the solver's choice)."""
+    methods: tuple[str, ...] = (
+        "guided", "superposed", "cindm", "random", "by hand", "polished", "random polished",
+        "best of", "placement", "cma", "bayes",
+    )  # fmt: skip
+    """guided, superposed, cindm: the prior, composed in these ways; random: the prior, nothing
+    asked; by hand: in line; polished, random polished: from guided and from random designs, with
+    gradients of the solver; best of: random designs, the solver's choice; placement: guided single
+    airfoils, their places searched by CMA-ES; cma: CMA-ES of shapes and places; bayes: Bayesian
+    optimisation of both (extra baselines)."""
+    calls: int = 20
+    """Simulations for each design, by those that search."""
     seeds: int = 4
     """Seeds of each."""
     designs: int = 10
@@ -50,9 +61,15 @@ class Airfoilsbench:
     lift: float = 0.3
     cells: int = 24
     """Of the judge."""
+    coarse: int = 16
+    """Of the solver that searches ask, as the polish does."""
     weights: Path = WEIGHTS
     out: Path = Path("runs/bench-airfoils")
     """Folder of the rows."""
+
+
+Made = tuple[Airfoils, int]
+"""Designs, and the simulations that each of them took."""
 
 
 @dataclass(frozen=True)
@@ -61,114 +78,156 @@ class Bench:
     task: Formations
     prior: AirfoilPrior
 
-    def guided(self, seed: int) -> tuple[Airfoils, int]:
+    def guided(self, seed: int) -> Made:
         return self._drawn(seed), 0
 
-    def random(self, seed: int) -> tuple[Airfoils, int]:
+    def random(self, seed: int) -> Made:
         return self._drawn(seed, prices=None), 0
 
-    def superposed(self, seed: int) -> tuple[Airfoils, int]:
-        generator = torch.Generator().manual_seed(seed)
-        found = draw(
-            self.prior, self.task, self.options.designs, generator, composition=Superposed()
-        )
-        return found.airfoils, 0
+    def superposed(self, seed: int) -> Made:
+        return self._drawn(seed, Superposed()), 0
 
-    def by_hand(self, seed: int) -> tuple[Airfoils, int]:
+    def cindm(self, seed: int) -> Made:
+        return self._drawn(seed, Averaged()), 0
+
+    def by_hand(self, seed: int) -> Made:
         """In line, with gaps from 1.3 to 2.5 chords between quarter points."""
         gaps = torch.linspace(1.3, 2.5, self.options.designs)
         rows = [in_line(self.task, float(gap)) for gap in gaps]
         return Airfoils(*(torch.cat(part) for part in zip(*rows, strict=True))), 0
 
-    def polished(self, seed: int) -> tuple[Airfoils, int]:
+    def polished(self, seed: int) -> Made:
         return self._polished(self._drawn(seed))
 
-    def random_polished(self, seed: int) -> tuple[Airfoils, int]:
+    def random_polished(self, seed: int) -> Made:
         return self._polished(self._drawn(seed, prices=None))
 
-    def best_of(self, seed: int) -> tuple[Airfoils, int]:
-        tries, count = 20, self.options.designs
+    def best_of(self, seed: int) -> Made:
+        tries, count = self.options.calls, self.options.designs
         wide = replace(self, options=replace(self.options, designs=tries * count))
         found = wide._drawn(seed, prices=None)
         cost = self._priced(found).view(count, tries)
         chosen = torch.arange(count) * tries + cost.argmin(1)
         return Airfoils(*(part[chosen] for part in found)), tries
 
-    def cma(self, seed: int) -> tuple[Airfoils, int]:
-        count, bodies, law = self.options.designs, self.task.bodies, PlaceLaw()
-        start = torch.zeros(count, bodies * 13 + 2 * (bodies - 1))
-        generator = torch.Generator().manual_seed(seed)
-        start = 0.5 * torch.randn(start.shape, generator=generator)
+    def placement(self, seed: int) -> Made:
+        """Single airfoils are designed alone; CMA-ES finds where they shall be."""
+        alone = self._drawn(seed, Superposed())
+        steps, law = 2 * (self.task.bodies - 1), PlaceLaw()
+        generations, each = max(1, self.options.calls // 5), len(alone.x)
 
         def airfoils(rows: Tensor) -> Airfoils:
-            unit = torch.zeros(len(rows), bodies, 15)
-            unit[..., :13] = rows[:, : 13 * bodies].unflatten(1, (bodies, 13))
-            place = law.of(rows[:, 13 * bodies :].unflatten(1, (bodies - 1, 2)))
-            return placed(parameters_at(unit), place)
+            place = law.of(rows.float().unflatten(1, (self.task.bodies - 1, 2)))
+            wide = [part.repeat_interleave(len(rows) // each, 0) for part in alone]
+            upper, lower, _, _, incidence = wide
+            return Airfoils(upper, lower, place[..., 0], place[..., 1], incidence)
 
-        population, generations = 14, 14
+        start = torch.zeros(each, steps)
+        found = evolve(lambda r: self._priced(airfoils(r)), start, 1.0, 5, generations, seed)
+        return airfoils(found.design), found.calls
+
+    def cma(self, seed: int) -> Made:
+        population = 10 if self.options.calls < 100 else 14
+        generations = max(1, self.options.calls // population)
         found = evolve(
-            lambda rows: self._priced(airfoils(rows.float())),
-            start,
+            lambda rows: self._priced(self._of(rows)),
+            self._start(seed, 1)[:, 0],
             0.5,
             population,
             generations,
             seed,
         )
-        return airfoils(found.design.float()), found.calls
+        return self._of(found.design), found.calls
 
-    def _drawn(self, seed: int, prices: Prices | None = Prices()) -> Airfoils:  # noqa: B008
+    def bayes(self, seed: int) -> Made:
+        from physgen.bayesian import optimise
+
+        first = max(2, self.options.calls // 2)
+        together = 2 if self.options.calls < 100 else 10
+        found = optimise(
+            lambda rows: self._priced(self._of(rows)),
+            self._start(seed, first),
+            2.0,
+            (self.options.calls - first) // together,
+            together,
+            seed,
+        )
+        return self._of(found.design), found.calls
+
+    def _start(self, seed: int, first: int) -> Tensor:
+        """Real sections and places, as numbers of unit variance."""
         generator = torch.Generator().manual_seed(seed)
-        found = draw(self.prior, self.task, self.options.designs, generator, COUPLED, prices)
-        return found.airfoils
+        size = self.task.bodies * 13 + 2 * (self.task.bodies - 1)
+        return 0.5 * torch.randn(self.options.designs, first, size, generator=generator)
 
-    def _polished(self, airfoils: Airfoils) -> tuple[Airfoils, int]:
-        how = Polish()
-        return polish(self.task, airfoils, Prices(), how, Silent()), how.calls
+    def _of(self, rows: Tensor) -> Airfoils:
+        rows, bodies = rows.float(), self.task.bodies
+        unit = torch.zeros(len(rows), bodies, 15)
+        unit[..., :13] = rows[:, : 13 * bodies].unflatten(1, (bodies, 13))
+        place = PlaceLaw().of(rows[:, 13 * bodies :].unflatten(1, (bodies - 1, 2)))
+        return placed(parameters_at(unit), place)
+
+    def _drawn(
+        self,
+        seed: int,
+        way: Composition = COUPLED,
+        prices: Prices | None = PRICES,
+    ) -> Airfoils:
+        generator = torch.Generator().manual_seed(seed)
+        return draw(self.prior, self.task, self.options.designs, generator, way, prices).airfoils
+
+    def _polished(self, airfoils: Airfoils) -> Made:
+        how = Polish(calls=self.options.calls, cells=self.options.coarse)
+        return polish(self.task, airfoils, PRICES, how, Silent()), how.calls
 
     def _priced(self, airfoils: Airfoils) -> Tensor:
-        """By one simulation each; what is not allowed costs one and more."""
-        bad = self.task.violation(airfoils)
+        """By one simulation each on coarse cells; what is not allowed there costs one and more."""
+        coarse = self.options.coarse
+        apart = replace(self.task, gap=max(self.task.gap, 4.5 / coarse))
+        bad = apart.violation(airfoils)
         own = Airfoils(*(part.flatten(0, 1)[:, None] for part in airfoils))
         faith = unit_of(parameters_of(own)).square().sum(1).view(len(bad), -1).sum(1)
-        cost = 1 + bad + Prices().faith * faith
+        cost = 1 + bad + PRICES.faith * faith
         allowed = Airfoils(*(part[bad == 0] for part in airfoils))
         if len(allowed.x):
-            means = in_threads(self.task.simulate, portions(allowed, 4), lambda share: None)
+            means = in_threads(
+                lambda some: self.task.simulate(some, coarse), portions(allowed, 4), _unheard
+            )
             force = torch.cat([2 * one.force for one in means])
-            cost[bad == 0] += price(self.task, Prices(), force) - 1
+            cost[bad == 0] += price(self.task, PRICES, force) - 1
         return cost
 
 
-COUPLED = Coupled()
+def _unheard(share: float) -> None:
+    """Nobody waits for a part of a benchmark."""
 
 
 def main(options: Airfoilsbench) -> None:
     task = Formations(options.bodies, options.reynolds, options.lift)
     bench = Bench(options, task, load_prior(options.weights))
-    ways: dict[str, Callable[[int], tuple[Airfoils, int]]] = {
-        "guided": bench.guided,
-        "random": bench.random,
-        "superposed": bench.superposed,
-        "by hand": bench.by_hand,
-        "polished": bench.polished,
-        "random polished": bench.random_polished,
-        "best of": bench.best_of,
-        "cma": bench.cma,
-    }
     console = Console(width=120)
     for name in options.methods:
+        make: Callable[[int], Made] = getattr(bench, name.replace(" ", "_"))
         for seed in range(1 if name == "by hand" else options.seeds):
-            path = options.out / f"{name.replace(' ', '_')}_{options.bodies}_{seed}.json"
+            path = options.out / f"{stem(name, options)}_{seed}.json"
             if path.exists():
                 continue
             console.print(f"{name}, seed {seed}", style="dim")
             began = time.perf_counter()
-            airfoils, calls = ways[name](seed)
+            airfoils, calls = make(seed)
             seconds = time.perf_counter() - began
             judged = task.judge(airfoils, options.cells)
             write_json(path, _row(judged, calls, seconds / len(airfoils.x)))
     console.print(table(options))
+
+
+FREE = ("guided", "superposed", "cindm", "random", "by hand")
+"""Methods that ask no solver."""
+
+
+def stem(name: str, options: Airfoilsbench) -> str:
+    calls = "" if name in FREE else f"_{options.calls}"
+    return f"{name.replace(' ', '_')}{calls}_{options.bodies}"
 
 
 def _row(judged: Judged, calls: int, seconds: float) -> dict[str, object]:
@@ -185,8 +244,8 @@ def table(options: Airfoilsbench) -> Table:
     )  # fmt: skip
     grid = Table(*columns, title=f"{options.bodies} airfoils, Re {options.reynolds:g}")
     for name in options.methods:
-        stem = f"{name.replace(' ', '_')}_{options.bodies}_"
-        rows = [json.loads(p.read_text()) for p in sorted(options.out.glob(f"{stem}*.json"))]
+        paths = sorted(options.out.glob(f"{stem(name, options)}_*.json"))
+        rows = [json.loads(path.read_text()) for path in paths]
         if not rows:
             continue
 

@@ -26,7 +26,6 @@ from physgen.design_tasks.airfoil_formation import (
     PlaceLaw,
     Together,
 )
-from physgen.design_tasks.airfoil_polish import adam
 from physgen.design_tasks.airfoil_price import Prices, crowding, price, smallness, thinness
 from physgen.design_tasks.airfoil_prior import AirfoilPrior, distance_of
 from physgen.design_tasks.airfoils import Formations, in_threads
@@ -35,6 +34,7 @@ from physgen.guidance import Capped, Guided
 from physgen.predictor import Ancestral
 from physgen.progress import Progress, Silent
 from physgen.sampler import sample, unit_noise
+from physgen.search import adam
 from physgen.shapes import PerSample
 
 SILENT = Silent()

@@ -114,7 +114,7 @@ class Superposed(Composition):
         count, bodies = body.shape[:2]
         flat = body.flatten(0, 1)
         calm = flat.new_zeros(len(flat), 3, *SHAPE)
-        levels = _levels(level, bodies).repeat(count)
+        levels = levels_of(level, bodies).repeat(count)
         found = prior.estimate(flat, levels, calm, flat.new_full((len(flat),), reynolds))
         return Together(*(part.unflatten(0, (count, bodies)) for part in found))
 
@@ -141,7 +141,7 @@ class Coupled(Composition):
         before: Flows | None,
     ) -> Together:
         count, bodies = body.shape[:2]
-        numbers, levels = body.new_full((count,), reynolds), _levels(level, bodies)
+        numbers, levels = body.new_full((count,), reynolds), levels_of(level, bodies)
         flows: list[Tensor | None] = [None] * bodies
         if before is not None:
             flows = list(before.detach().unbind(1))
@@ -173,7 +173,8 @@ class Coupled(Composition):
         return shown
 
 
-def _levels(level: Levels, bodies: int) -> Tensor:
+def levels_of(level: Levels, bodies: int) -> Float[Tensor, " body"]:
+    """The noise level of each body."""
     return torch.as_tensor(level, dtype=torch.float32).expand(bodies)
 
 

@@ -7,7 +7,7 @@ is its wake as far as the next airfoil.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,8 +22,9 @@ from physgen.design_tasks.airfoil_decode import (
 )
 from physgen.design_tasks.airfoil_price import Prices, crowding, price, smallness, thinness
 from physgen.design_tasks.airfoil_prior import distance_of
-from physgen.design_tasks.airfoils import Formations, in_threads, portions
+from physgen.design_tasks.airfoils import Formations, clearance, in_threads, portions
 from physgen.progress import Progress
+from physgen.search import adam
 from physgen.shapes import PerSample
 from physgen.solvers.fluid import Fixed, Flow, FlowState
 from physgen.solvers.marching import Course, differentiable
@@ -50,7 +51,15 @@ class Polish:
 def polish(
     task: Formations, airfoils: Airfoils, prices: Prices, options: Polish, progress: Progress
 ) -> Airfoils:
-    """The designs met with the lowest price, each on its own; those not allowed stay."""
+    """The designs met with the lowest price, each on its own; those not allowed stay.
+
+    Coarse cells tell bodies apart only if these are some cells apart: airfoils that are too close
+    for that are drawn apart first.
+    """
+    task = replace(task, gap=max(task.gap, 4.5 / options.cells))
+    lack = (task.gap + 0.01 - clearance(airfoils)).clamp(min=0).float()
+    back = lack[:, None] * torch.arange(task.bodies)
+    airfoils = airfoils._replace(x=airfoils.x + back)
     allowed = task.violation(airfoils) == 0
     if not bool(allowed.any()):
         return airfoils
@@ -142,12 +151,3 @@ def _allowed(
         share = torch.where(bad[:, None, None], 0.5 * share, share)
     share = torch.where(bad[:, None, None], 0.0, share)
     return unit + share * step, place + share * move
-
-
-def adam(slope: Tensor, moments: list[Tensor], step: int) -> Tensor:
-    """Adam's direction, about one in each number (Kingma & Ba, 2015)."""
-    first, second = moments
-    first.lerp_(slope, 0.2)
-    second.lerp_(slope.square(), 0.1)
-    lead, spread = first / (1 - 0.8**step), second / (1 - 0.9**step)
-    return lead / (spread.sqrt() + 1e-8)

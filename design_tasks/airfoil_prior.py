@@ -410,25 +410,31 @@ class AirfoilPrior:
         return AirfoilPrior(self.network)
 
     def estimate(
-        self, body: Image, level: PerSample, background: Flows, reynolds: PerSample
+        self,
+        body: Image,
+        level: PerSample,
+        background: Flows,
+        reynolds: PerSample,
+        flow: Flows | None = None,
     ) -> Estimate:
-        """Clean body (scaled), flow and force (physical), with nothing known of the flow.
+        """Clean body (scaled), flow and force (physical).
 
         Arguments:
             body: Scaled images with noise.
             level: Of the noise; a known body has none.
             background: Without the stream itself.
             reynolds: Of the chord.
+            flow: What the body adds to its background, scaled, with noise of the body's level;
+                None where nothing is known of it.
         """
         stream = background / _channels(self.scales.background, body)
         self.account.rows += len(body)
 
         def work(body: Tensor, stream: Tensor) -> tuple[Tensor, ...]:
-            unknown = torch.full_like(level, UNKNOWN)
-            nothing = torch.zeros_like(stream)
-            found: Estimate = self.network(
-                body, level.clamp(min=0.01), nothing, unknown, stream, reynolds
-            )
+            at = level.clamp(min=0.01)
+            known = torch.full_like(level, UNKNOWN) if flow is None else at
+            noisy = torch.zeros_like(stream) if flow is None else flow
+            found: Estimate = self.network(body, at, noisy, known, stream, reynolds)
             return tuple(found)
 
         began = time.perf_counter()
@@ -438,6 +444,9 @@ class AirfoilPrior:
             found = work(body, stream)
         self.account.seconds += time.perf_counter() - began
         return self._physical(Estimate(*found))
+
+    def scaled_flow(self, flow: Flows) -> Flows:
+        return flow / _channels(self.scales.flow, flow)
 
     def scaled_body(self, body: Images) -> Images:
         mean, spread = self.scales.body

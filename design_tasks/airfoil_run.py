@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from physgen.datasets.airfoil import Airfoils
 from physgen.design_tasks import airfoil_view
+from physgen.design_tasks.airfoil_averaged import Averaged
 from physgen.design_tasks.airfoil_design import Descent, Drawn, draw, expected
 from physgen.design_tasks.airfoil_files import write_csv, write_designs, write_sections
 from physgen.design_tasks.airfoil_formation import Composition, Coupled, PlaceLaw, Superposed
@@ -26,8 +28,15 @@ from physgen.report import Picture, write_report
 from physgen.solvers.sections import fit_cst, naca4
 from physgen.verdict import Baseline, Figure, Verdict, figure, versions
 
-METHODS: dict[str, Composition] = {"coupled": Coupled(), "superposed": Superposed()}
+METHODS: dict[str, Composition] = {
+    "coupled": Coupled(),
+    "cindm": Averaged(),
+    "superposed": Superposed(),
+}
 """How airfoils see one another; ``unguided`` draws formations and asks for nothing."""
+
+REFERENCE = "of the reference"
+"""Unit of changes against the same airfoils alone at the same lift."""
 
 FILES = (
     "config.json",
@@ -58,15 +67,17 @@ class AirfoilsOptions:
     seed: int = 0
     """Seed of everything random."""
     method: str = "coupled"
-    """coupled, superposed (each designed as if alone) or unguided (drawn, nothing asked)."""
+    """coupled; cindm (answers averaged on one flow); superposed (each as if it were alone); or
+    unguided (drawn, nothing asked)."""
     polish: int = 0
     """Gradients of the true solver to spend on each design; some seconds each."""
     baselines: int = 2
     """Formations drawn without guidance that are simulated too; 0 for no comparison."""
     cells: int = 24
     """Cells of the true solver for a chord."""
-    verify: bool = True
-    """Simulate the best design on finer cells, and in a larger domain."""
+    finer: int = 48
+    """Cells of a chord by which the best design is verified, and again in a domain twice as large;
+    0 for no verification."""
     prices: Prices = field(default_factory=Prices)
     """Weights of the costs."""
     descent: Descent = field(default_factory=Descent)
@@ -93,6 +104,11 @@ class AirfoilsOptions:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.cells < 12 or self.cells % 4:
             raise ValueError(f"cells must be a multiple of 4, at least 12, got {self.cells}")
+        if self.finer and (self.finer <= self.cells or self.finer % 4):
+            raise ValueError(
+                f"finer must be a multiple of 4 above cells ({self.cells}), or 0 for no "
+                f"verification, got {self.finer}"
+            )
         # Nearer than four cells the solver cannot tell two bodies apart.
         return Formations(self.bodies, self.reynolds, self.lift, gap=max(0.2, 4.5 / self.cells))
 
@@ -189,7 +205,7 @@ def figures_of(judged: Judged) -> dict[str, Figure]:
         return figure(values[allowed] if bool(allowed.any()) else torch.zeros(1), unit)
 
     return {
-        "drag_change": figure(judged.drag_change, "of the reference"),
+        "drag_change": figure(judged.drag_change, REFERENCE),
         "lift_to_drag_change": figure(judged.lift_to_drag_change, "of the same alone"),
         "drag": of(judged.drag, "coefficient"),
         "lift": of(judged.lift, "coefficient"),
@@ -199,49 +215,96 @@ def figures_of(judged: Judged) -> dict[str, Figure]:
     }
 
 
+def verify(
+    options: AirfoilsOptions, task: Formations, judged: Judged, chosen: Airfoils, best: int
+) -> Iterator[tuple[str, str, Callable[[Callable[[float], None]], Judged]]]:
+    """What verifies one design: a name, a title, and what judges it again."""
+    turn = round(float(judged.turn[best]), 1)
+    turns = (turn if turn < -1 else -3.0, 0.0)
+    yield (
+        "finer",
+        f"verifying the best one with {options.finer} cells a chord",
+        lambda tell: task.judge(chosen, options.finer, 1.0, turns, tell),
+    )
+    yield (
+        "wider",
+        "verifying the best one in a domain twice as large",
+        lambda tell: task.judge(chosen, options.cells, 2.0, turns, tell),
+    )
+
+
+@dataclass
+class Clock:
+    """Seconds of each part of a run."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, part: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[part] = time.perf_counter() - began
+
+
+def make(
+    options: AirfoilsOptions,
+    task: Formations,
+    prior: AirfoilPrior,
+    progress: Progress,
+    clock: Clock,
+) -> Drawn:
+    """Designs, drawn and polished as the options have it."""
+    progress.stage(f"drawing {options.designs} formations of {options.bodies} airfoils")
+    with clock.of("sampling"):
+        drawn = generate(options, task, prior, progress)
+    if not options.polish:
+        return drawn
+    progress.stage(f"polishing with {options.polish} gradients of the true solver a design")
+    with clock.of("polishing"):
+        how = Polish(calls=options.polish)
+        better = polish(task, drawn.airfoils, options.prices, how, progress)
+    found = expected(prior, task, better, METHODS["coupled"])
+    return replace(drawn, airfoils=better, claimed=found.force, flow=found.flow)
+
+
+def claims_of(drawn: Drawn) -> dict[str, Figure]:
+    """What the prior said of its designs, and how well they were decoded."""
+    return {
+        "drag_claimed": figure(drawn.claimed[..., 0].mean(1), "coefficient"),
+        "lift_claimed": figure(drawn.claimed[..., 1].mean(1), "coefficient"),
+        "refit": figure(drawn.refit.amax(1), "chords"),
+    }
+
+
 def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
     """Do all of it, and leave the results in the output folder."""
     task = options.task()
     prior = load_prior(options.weights)
     folder = writable_folder(options.out)
-    began = time.perf_counter()
-    progress.stage(f"drawing {options.designs} formations of {options.bodies} airfoils")
-    drawn = generate(options, task, prior, progress)
-    sampled = time.perf_counter()
-    if options.polish:
-        progress.stage(f"polishing with {options.polish} gradients of the true solver a design")
-        how = Polish(calls=options.polish)
-        better = polish(task, drawn.airfoils, options.prices, how, progress)
-        found = expected(prior, task, better, METHODS["coupled"])
-        drawn = replace(drawn, airfoils=better, claimed=found.force, flow=found.flow)
-    polished = time.perf_counter()
+    clock, began = Clock(), time.perf_counter()
+    drawn = make(options, task, prior, progress, clock)
     progress.stage("judging by the true solver, together and each alone")
-    judged = task.judge(drawn.airfoils, options.cells, tell=progress.share)
+    with clock.of("judging"):
+        judged = task.judge(drawn.airfoils, options.cells, tell=progress.share)
     best = int(judged.drag_change.argmin())
-    judging = time.perf_counter()
-    verified: dict[str, Judged] = {}
     chosen = Airfoils(*(part[best : best + 1] for part in drawn.airfoils))
-    if options.verify and judged.valid[best] > 0:
-        progress.stage("verifying the best one on finer cells")
-        finer = 4 * options.cells // 3 // 4 * 4
-        verified["finer"] = task.judge(chosen, finer, tell=progress.share)
-        progress.stage("verifying the best one in a larger domain")
-        verified["wider"] = task.judge(chosen, options.cells, 2.0, tell=progress.share)
-    done = time.perf_counter()
-    baselines = {}
-    figures = figures_of(judged)
+    verified: dict[str, Judged] = {}
+    if options.finer and judged.valid[best] > 0:
+        with clock.of("verifying"):
+            for name, title, judge in verify(options, task, judged, chosen, best):
+                progress.stage(title)
+                verified[name] = judge(progress.share)
+    figures = {**figures_of(judged), **claims_of(drawn)}
+    figures |= {f"best_{name}": figure(v.drag_change, REFERENCE) for name, v in verified.items()}
+    baselines: dict[str, Baseline] = {}
     if options.baselines:
-        progress.stage("finding the best single airfoil")
-        single = best_single(options, task, prior, judged)
-        change = torch.where(judged.valid > 0, judged.drag / single - 1, 0.0)
-        figures["drag_change_single"] = figure(change, "of the best single airfoil")
-        progress.stage("comparing with formations placed by hand and at random")
-        baselines = compare(options, task, prior, progress)
-    figures["drag_claimed"] = figure(drawn.claimed[..., 0].mean(1), "coefficient")
-    figures["lift_claimed"] = figure(drawn.claimed[..., 1].mean(1), "coefficient")
-    figures["refit"] = figure(drawn.refit.amax(1), "chords")
-    for name, one in verified.items():
-        figures[f"best_{name}"] = figure(one.drag_change, "of the reference")
+        with clock.of("comparing"):
+            progress.stage("finding the best single airfoil")
+            single = best_single(options, task, prior, judged)
+            change = torch.where(judged.valid > 0, judged.drag / single - 1, 0.0)
+            figures["drag_change_single"] = figure(change, "of the best single airfoil")
+            progress.stage("comparing with formations placed by hand and at random")
+            baselines = compare(options, task, prior, progress)
     verdict = Verdict(
         task=f"airfoils, {options.bodies} at Reynolds number {options.reynolds:g}",
         method=options.method + (f" + {options.polish} polish" if options.polish else ""),
@@ -256,11 +319,8 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
         network_evaluations=drawn.evaluations,
         solver_calls=options.polish,
         seconds={
-            "sampling": sampled - began,
+            **clock.seconds,
             "network": drawn.network_seconds,
-            "polishing": polished - sampled,
-            "judging": judging - polished,
-            "verifying": done - judging,
             "total": time.perf_counter() - began,
         },
         warnings=_warnings(judged, verified, best),

@@ -48,7 +48,7 @@ AHEAD, BEHIND, HEIGHT = 3.0, 5.0, 6.0
 STEADY = 0.003
 """Change of a coefficient of force in a chord's time below which a flow counts as steady."""
 TURNS = (-6.0, -3.0, 0.0)
-"""Degrees by which airfoils are turned where they fly alone."""
+"""Degrees by which airfoils are turned where they fly alone, unless better is known."""
 
 
 class Judged(NamedTuple):
@@ -62,6 +62,8 @@ class Judged(NamedTuple):
     """Standard deviation over time of the formation's drag coefficient."""
     valid: Float[Tensor, " design"]
     """1 where the design is allowed, else 0: then all else is meaningless."""
+    turns: tuple[float, ...] = TURNS
+    """In degrees; 0, as in the formation, is the last."""
 
     @property
     def drag(self) -> PerSample:
@@ -81,19 +83,19 @@ class Judged(NamedTuple):
     def turn(self) -> PerSample:
         """The common angle, in degrees, at which the airfoils alone have the formation's lift."""
         lift = self.alone[..., 1].mean(1)
-        return _crossing(lift, self.lift)
+        return _crossing(lift, self.lift, self.turns)
 
     @property
     def reference(self) -> PerSample:
         """Their drag coefficient then."""
         drag = self.alone[..., 0].mean(1)
-        return (_basis(self.turn) * drag).sum(1)
+        return (_basis(self.turn, self.turns) * drag).sum(1)
 
     def drag_at(self, lift: PerSample) -> Float[Tensor, "design other"]:
         """Drag coefficients of the airfoils of each design alone, turned to some lifts."""
         drag, own = self.alone[..., 0].mean(1), self.alone[..., 1].mean(1)
-        turns = [_crossing(own, one.expand(len(own))) for one in lift]
-        return torch.stack([(_basis(turn) * drag).sum(1) for turn in turns], -1)
+        turns = [_crossing(own, one.expand(len(own)), self.turns) for one in lift]
+        return torch.stack([(_basis(turn, self.turns) * drag).sum(1) for turn in turns], -1)
 
     @property
     def drag_change(self) -> PerSample:
@@ -102,29 +104,31 @@ class Judged(NamedTuple):
 
     @property
     def lift_to_drag_change(self) -> PerSample:
-        own = self.alone[..., TURNS.index(0.0), :].mean(1)
+        own = self.alone[..., -1, :].mean(1)
         change = self.lift_to_drag / (own[:, 1] / own[:, 0]) - 1
         return torch.where(self.valid > 0, change, 0.0)
 
 
-def _basis(turn: PerSample) -> Float[Tensor, "design turn"]:
+def _basis(turn: PerSample, turns: tuple[float, ...]) -> Float[Tensor, "batch turn"]:
     """Lagrange's polynomials of the turns."""
     rows = []
-    for k, own in enumerate(TURNS):
-        others = [other for j, other in enumerate(TURNS) if j != k]
+    for k, own in enumerate(turns):
         row = torch.ones_like(turn)
-        for other in others:
-            row = row * (turn - other) / (own - other)
+        for j, other in enumerate(turns):
+            if j != k:
+                row = row * (turn - other) / (own - other)
         rows.append(row)
     return torch.stack(rows, -1)
 
 
-def _crossing(values: Float[Tensor, "design turn"], wanted: PerSample) -> PerSample:
-    """Where the parabola through the values at the turns is as wanted, by bisection."""
+def _crossing(
+    values: Float[Tensor, "batch turn"], wanted: PerSample, turns: tuple[float, ...]
+) -> PerSample:
+    """Where the polynomial through the values at the turns is as wanted, by bisection."""
     low, high = torch.full_like(wanted, -12.0), torch.full_like(wanted, 6.0)
     for _ in range(40):
         middle = 0.5 * (low + high)
-        below = (_basis(middle) * values).sum(1) < wanted
+        below = (_basis(middle, turns) * values).sum(1) < wanted
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
     return 0.5 * (low + high)
 
@@ -205,6 +209,7 @@ class Formations:
         airfoils: Airfoils,
         cells: int = 24,
         wider: float = 1.0,
+        turns: tuple[float, ...] = TURNS,
         tell: Callable[[float], None] = lambda share: None,
     ) -> Judged:
         """Together, and each alone.
@@ -213,6 +218,7 @@ class Formations:
             airfoils: The designs, allowed or not.
             cells: Of the solver for a chord.
             wider: How much larger than usual the domain is.
+            turns: By which airfoils are turned where they fly alone, in degrees; 0 is the last.
             tell: Told the share that is done.
         """
         valid = self.violation(airfoils) == 0
@@ -220,19 +226,19 @@ class Formations:
         count, bodies = airfoils.x.shape
         force = torch.zeros(count, bodies, 2)
         swing = torch.zeros(count)
-        alone = torch.ones(count, bodies, len(TURNS), 2)
+        alone = torch.ones(count, bodies, len(turns), 2)
         if int(valid.sum()) == 0:
-            return Judged(force, alone, swing, valid.float())
+            return Judged(force, alone, swing, valid.float(), turns)
         # One design at a time: what is found of one depends on no other.
         pairs = portions(allowed, 1)
-        work = [*pairs, *portions(_each_turned(allowed), len(TURNS))]
+        work = [*pairs, *portions(_each_turned(allowed, turns), len(turns))]
         results = in_threads(lambda some: self.simulate(some, cells, wider), work, tell)
         together = torch.cat([2 * one.force for one in results[: len(pairs)]])
         swings = torch.cat([2 * one.swing[..., 0].sum(1) for one in results[: len(pairs)]])
         single = torch.cat([2 * one.force for one in results[len(pairs) :]])
         force[valid], swing[valid] = together, swings / bodies
-        alone[valid] = single.view(-1, bodies, len(TURNS), 2)
-        return Judged(force, alone, swing, valid.float())
+        alone[valid] = single.view(-1, bodies, len(turns), 2)
+        return Judged(force, alone, swing, valid.float(), turns)
 
 
 def clearance(airfoils: Airfoils) -> PerSample:
@@ -249,12 +255,12 @@ def clearance(airfoils: Airfoils) -> PerSample:
     return nearest
 
 
-def _each_turned(airfoils: Airfoils) -> Airfoils:
+def _each_turned(airfoils: Airfoils, turns: tuple[float, ...]) -> Airfoils:
     """Designs of one airfoil: each of each design, at each turn."""
-    turns = torch.deg2rad(torch.tensor(TURNS))
-    rows = [part.flatten(0, 1).repeat_interleave(len(TURNS), 0)[:, None] for part in airfoils]
+    by = torch.deg2rad(torch.tensor(turns))
+    rows = [part.flatten(0, 1).repeat_interleave(len(turns), 0)[:, None] for part in airfoils]
     upper, lower, x, y, incidence = rows
-    turned = incidence + turns.repeat(len(incidence) // len(TURNS))[:, None]
+    turned = incidence + by.repeat(len(incidence) // len(turns))[:, None]
     # Alone it may stand anywhere: where the domain's first airfoil does, as far from the grid's
     # lines as it was.
     return Airfoils(upper, lower, x - x.round(), y - y.round(), turned)

@@ -166,3 +166,20 @@ def _shortest(a: Sample, b: Sample) -> Sample:
     apart = a - b
     along = (apart * a).flatten(1).sum(1) / apart.square().flatten(1).sum(1).clamp(min=1e-20)
     return a - _wide(along.clamp(0, 1), a) * apart
+
+
+def adam(slope: Tensor, moments: list[Tensor], step: int) -> Tensor:
+    """Adam's direction, about one in each number (Kingma & Ba, 2015, algorithm 1).
+
+    For descents of some ten steps, whose moments forget faster than those of a training.
+
+    Arguments:
+        slope: The gradient.
+        moments: Its mean and its mean square, carried from step to step; zeros at first.
+        step: The number of the step, from 1.
+    """
+    first, second = moments
+    first.lerp_(slope, 0.2)
+    second.lerp_(slope.square(), 0.1)
+    lead, spread = first / (1 - 0.8**step), second / (1 - 0.9**step)
+    return lead / (spread.sqrt() + 1e-8)

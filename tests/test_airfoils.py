@@ -12,12 +12,13 @@ import torch
 from physgen.cli import main
 from physgen.datasets import airfoil
 from physgen.datasets.airfoil import Airfoils
+from physgen.design_tasks.airfoil_averaged import Averaged, parted, seen_noise, shared
 from physgen.design_tasks.airfoil_decode import parameters_of
 from physgen.design_tasks.airfoil_design import Descent, draw, expected
 from physgen.design_tasks.airfoil_formation import Composition, Coupled, Superposed
-from physgen.design_tasks.airfoil_prior import load_prior
+from physgen.design_tasks.airfoil_prior import CELL, SHAPE, load_prior
 from physgen.design_tasks.airfoil_run import in_line
-from physgen.design_tasks.airfoils import Formations
+from physgen.design_tasks.airfoils import Formations, Judged
 from physgen.design_tasks.flow_cases import Formation
 from physgen.verdict import load_verdict
 
@@ -47,6 +48,26 @@ def test_what_a_follower_saves_is_known_from_a_prior_of_one(
     assert (together[0, :, 1].mean() - force[0, :, 1].mean()).abs() < 0.06
 
 
+def test_averaging_a_shared_flow_knows_less_of_a_pair(
+    simulated: tuple[Airfoils, torch.Tensor],
+) -> None:
+    """A mean of what two airfoils do is half of it where only one does anything."""
+    pair, force = simulated
+    averaged, coupled = claimed(Averaged(steps=8), pair), claimed(Coupled(2), pair)
+    drag = force[0, :, 0].sum()
+    assert (averaged[0, :, 0].sum() - drag).abs() > 2 * (coupled[0, :, 0].sum() - drag).abs()
+
+
+def test_windows_of_one_flow_share_it_and_its_noise() -> None:
+    place = torch.tensor([[[0.0, 0.0], [1.5, 0.25]]])
+    ones = torch.ones(1, 2, 3, *SHAPE)
+    inside = shared(parted(ones, place), place)[:, :, :, 8:-8, 8:-8]
+    torch.testing.assert_close(inside, torch.ones_like(inside))
+    noise = seen_noise(place, torch.Generator().manual_seed(0))
+    dx, dy = round(1.5 / CELL), round(0.25 / CELL)
+    assert torch.equal(noise[0, 0, :, dx:, dy:], noise[0, 1, :, :-dx, :-dy])
+
+
 def test_the_same_seed_draws_the_same_designs_and_more_are_more_of_them() -> None:
     prior, task = load_prior(), Formations()
     few = draw(prior, task, 2, torch.Generator().manual_seed(3), descent=QUICK)
@@ -74,6 +95,34 @@ def test_three_airfoils_take_as_much_for_each_as_two() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:body .* cells thick")
+def test_what_is_found_of_a_design_depends_on_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SPIN", "SETTLE", "MEAN"):
+        monkeypatch.setattr(airfoil, name, 0.5)
+    task = Formations(gap=0.4)
+    near, far = in_line(task, 1.6), in_line(task, 2.6)
+    both = Airfoils(*(torch.cat(pair) for pair in zip(near, far, strict=True)))
+    together, alone = task.judge(both, 12), task.judge(near, 12)
+    assert torch.equal(together.force[:1], alone.force)
+    assert torch.equal(together.alone[:1], alone.alone)
+
+
+def test_the_reference_has_the_lift_of_the_formation() -> None:
+    """Drag is a parabola of the turn and lift a line: three turns know both, two know the line."""
+
+    def judged(turns: tuple[float, ...]) -> Judged:
+        turn = torch.tensor(turns)
+        alone = torch.stack([0.2 + 0.001 * (turn + 4) ** 2, 0.5 + 0.05 * turn], -1)[None, None]
+        force = torch.tensor([[[0.15, 0.3]]])
+        return Judged(force, alone, torch.zeros(1), torch.ones(1), turns)
+
+    three, two = judged((-6.0, -3.0, 0.0)), judged((-4.1, 0.0))
+    torch.testing.assert_close(three.turn, torch.tensor([-4.0]))
+    torch.testing.assert_close(two.turn, torch.tensor([-4.0]))
+    torch.testing.assert_close(three.drag_change, torch.tensor([0.15 / 0.2 - 1]))
+    assert abs(float(two.drag_change - three.drag_change)) < 0.002
+
+
+@pytest.mark.filterwarnings("ignore:body .* cells thick")
 def test_the_command_leaves_everything_that_it_promises(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,7 +131,7 @@ def test_the_command_leaves_everything_that_it_promises(
         monkeypatch.setattr(airfoil, name, 1.0)
     made = Formation.of
     monkeypatch.setattr(Formation, "of", lambda *a: replace(made(*a), time=1.0, frames=2))
-    words = "--designs 1 --baselines 1 --no-verify --cells 12 --descent.steps 3 --descent.refine 1"
+    words = "--designs 1 --baselines 1 --finer 0 --cells 12 --descent.steps 3 --descent.refine 1"
     assert main(["design", "airfoils", *words.split(), "--out", str(tmp_path)]) == 0
     assert "drag_change" in capsys.readouterr().out
     verdict = load_verdict(tmp_path / "verdict.json")
@@ -104,6 +153,7 @@ def test_the_command_leaves_everything_that_it_promises(
         ("--method best", "method must be one of"),
         ("--cells 13", "cells must be a multiple of 4"),
         ("--designs 0", "designs must be at least 1"),
+        ("--finer 20", "finer must be a multiple of 4 above cells"),
     ],
 )
 def test_bad_input_is_refused_in_a_line(
