@@ -6,7 +6,7 @@ from torch import Tensor
 
 pytest.importorskip("botorch")
 
-from physgen.bayesian import optimise  # noqa: E402
+from physgen.bayesian import optimise
 
 
 def test_a_bowl_is_searched_better_than_by_chance_each_problem_for_itself() -> None:
