@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -24,6 +26,9 @@ from physgen.design_tasks.airfoil_averaged import Averaged
 from physgen.design_tasks.airfoil_decode import drawn, parameters_of
 from physgen.design_tasks.airfoil_formation import Composition, Coupled, Superposed
 from physgen.design_tasks.airfoil_prior import CELL, SHAPE, WEIGHTS, AirfoilPrior, load_prior
+from physgen.design_tasks.airfoils import clearance
+from physgen.design_tasks.nbody_view import COLOURS
+from physgen.files import whole
 
 
 @dataclass(frozen=True)
@@ -34,16 +39,16 @@ class AirfoilPairs:
     """Folder of the pairs."""
     weights: Path = WEIGHTS
     """The prior."""
+    picture: Path = Path("runs/pairs.png")
+    """Errors against the gap between the airfoils."""
 
 
 WAYS: dict[str, Composition] = {
     "superposed": Superposed(),
     "averaged (CinDM)": Averaged(),
-    "unshielded, 1 sweep": Coupled(1, shielded=False),
     "unshielded, 3 sweeps": Coupled(3, shielded=False),
     "coupled, 1 sweep": Coupled(1),
     "coupled, 2 sweeps": Coupled(2),
-    "coupled, 3 sweeps": Coupled(3),
 }
 
 
@@ -52,12 +57,14 @@ def main(options: AirfoilPairs) -> None:
     prior = load_prior(options.weights)
     rows: dict[str, list[Tensor]] = {name: [] for name in WAYS}
     kinds: list[Tensor] = []
+    gaps: list[Tensor] = []
     seconds = dict.fromkeys(WAYS, 0.0)
     for path in files_of(options.data, "physgen generate airfoil --bodies 2"):
         data = store.read(path)
         airfoils = airfoils_in(data)
         place = torch.stack([airfoils.x, airfoils.y], -1).float()
         kinds.append(torch.stack([place[:, 1, 0] - place[:, 0, 0], place[:, 1, 1]], -1))
+        gaps.append(clearance(airfoils))
         reynolds = torch.from_numpy(data.quality["reynolds"]).float()
         own = Airfoils(*(p.flatten(0, 1)[:, None].float() for p in airfoils))
         parameters = parameters_of(own).unflatten(0, place.shape[:2]).clone()
@@ -84,6 +91,7 @@ def main(options: AirfoilPairs) -> None:
             rows[name] += errors
     kind = torch.cat(kinds)
     tell(rows, kind, seconds)
+    draw_gaps(options.picture, torch.cat(gaps), rows)
 
 
 def airfoils_in(data: store.Trajectories) -> Airfoils:
@@ -140,6 +148,29 @@ def error_of(
     off = found.force[0].sum(0) - force.sum(0)
     own = found.force[0, :, 0] - force[:, 0]
     return torch.stack([apart, off[0], off[1], own[0], own[1], force[:, 0].sum()])
+
+
+def draw_gaps(path: Path, gaps: Tensor, rows: dict[str, list[Tensor]]) -> None:
+    """Errors of flow and of total drag of every pair, and their means over a third of all."""
+    canvas = Figure(figsize=(8.4, 3.4), layout="constrained")
+    titles = ("flow: rms error over rms", "total drag coefficient: error")
+    order = gaps.argsort()
+    reach = max(3, len(gaps) // 6)
+    for axis, column, title in zip(canvas.subplots(1, 2), (0, 1), titles, strict=True):
+        for k, name in enumerate(("superposed", "averaged (CinDM)", "coupled, 2 sweeps")):
+            error = torch.stack(rows[name])[order, column].abs()
+            axis.plot(gaps[order], error, "o", ms=3, alpha=0.5, color=COLOURS[k])
+            near = [slice(max(0, i - reach), i + reach + 1) for i in range(len(error))]
+            mean = [float(error[some].mean()) for some in near]
+            axis.plot(gaps[order], mean, color=COLOURS[k], lw=1.8, label=name)
+        axis.set_xlabel("gap between the airfoils, in chords")
+        axis.set_title(title, fontsize=10)
+        axis.set_ylim(bottom=0)
+        axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=9)
+    FigureCanvasAgg(canvas)
+    with whole(path) as part:
+        canvas.savefig(part, format="png", dpi=150)
 
 
 def tell(rows: dict[str, list[Tensor]], kind: Tensor, seconds: dict[str, float]) -> None:

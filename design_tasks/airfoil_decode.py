@@ -108,7 +108,7 @@ def parameters_of(airfoils: Airfoils) -> Parameters:
     return torch.cat([0.5 * (upper + lower), 0.5 * (upper - lower), pose], -1)
 
 
-def drawn(parameters: Parameters, points_a_side: int = 61) -> Float[Tensor, "batch x y"]:
+def drawn(parameters: Parameters, points_a_side: int = 41) -> Float[Tensor, "batch x y"]:
     """The image of airfoils on the window; differentiable."""
     x, y = (axis.to(parameters) for axis in points())
     return image(_distance(parameters, x, y, points_a_side))
@@ -119,7 +119,7 @@ def decode(body: Float[Tensor, "batch x y"], iterations: int = 8) -> Decoded:
 
     Arguments:
         body: Images in physical units, such as :func:`~.airfoil_prior.image` makes.
-        iterations: Of Levenberg and Marquardt; four are nearly always enough.
+        iterations: Of Levenberg and Marquardt, at most; four are nearly always enough.
     """
     target = body.detach().double()[:, *NEAR]
     x, y = (axis[NEAR].double() for axis in points())
@@ -149,9 +149,13 @@ def decode(body: Float[Tensor, "batch x y"], iterations: int = 8) -> Decoded:
         tried = residual(trial)
         found = cost(trial, tried)
         better = (found < value)[:, None]
+        # A step that changes nothing is the last one; one that went too far is tried shorter.
+        done = bool(((value - found).abs() < 1e-3 * value).all())
         p, r = torch.where(better, trial, p), torch.where(better, tried, r)
         value = torch.where(better[:, 0], found, value)
         damping = torch.where(better, 0.2 * damping, 5 * damping)
+        if done:
+            break
     close = target.abs() < 0.6
     apart = REACH * (
         torch.atanh(image(_distance(p, x, y, POINTS)).clamp(-0.99, 0.99))
