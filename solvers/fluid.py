@@ -305,10 +305,8 @@ class Flow(Solver[FlowState, Immersed]):
         wide_u, wide_v = self.sides.ghosted(u, 0), self.sides.ghosted(v, 1)
 
         def flux(values: Tensor, speed: Tensor, dim: int) -> Tensor:
-            n = values.shape[dim] - 3
-            before, left, right, after = (values.narrow(dim, k, n) for k in range(4))
-            carried = speed * scheme.value(before, left, right, after, speed)
-            return carried - (nu / h) * (right - left)
+            rise = torch.diff(values.narrow(dim, 1, values.shape[dim] - 2), dim=dim)
+            return speed * scheme.value(values, speed, dim) - (nu / h) * rise
 
         own_u, own_v = wide_u[:, :, 2:-2], wide_v[:, 2:-2]
         flux_x = flux(own_u, 0.5 * (own_u[:, 1:-2] + own_u[:, 2:-1]), 1)
@@ -350,11 +348,9 @@ class Flow(Solver[FlowState, Immersed]):
         wide = self.sides.ghosted_scalar(scalar, self.scalar_inflow)
 
         def flux(values: Tensor, speed: Tensor, share: Tensor, dim: int) -> Tensor:
-            n = values.shape[dim] - 3
-            before, left, right, after = (values.narrow(dim, k, n) for k in range(4))
+            rise = torch.diff(values.narrow(dim, 1, values.shape[dim] - 2), dim=dim)
             speed, share = speed[:, None], share[:, None]
-            carried = speed * self.scheme.value(before, left, right, after, speed)
-            return carried - share * (kappa / h) * (right - left)
+            return speed * self.scheme.value(values, speed, dim) - share * (kappa / h) * rise
 
         flux_x = flux(wide[..., 2:-2], u, immersed.x.volume, 2)
         flux_y = flux(wide[..., 2:-2, :], v, immersed.y.volume, 3)

@@ -15,7 +15,7 @@ from physgen.solvers.bodies import Body
 from physgen.solvers.fluid import Fixed, Flow, FlowState
 from physgen.solvers.immersion import Immersed
 
-WEIGHT = 400
+WEIGHT = 30
 """Memory of one step's derivative, in states."""
 LOOKS = 25
 """Steps between two looks at whether the flow is still sound."""
