@@ -422,69 +422,72 @@ def shard_of(seeds: range, data: AirfoilData) -> Shard:
     return Shard(data.out / f"{data.name}_{seeds.start:010d}_{len(seeds):05d}.h5", len(seeds))
 
 
+@dataclass(frozen=True)
+class Window:
+    """The part of a domain that is kept."""
+
+    x: Float[np.ndarray, " x"]
+    y: Float[np.ndarray, " y"]
+    cut: tuple[slice, slice]
+
+    @classmethod
+    def of(cls, data: AirfoilData) -> "Window":
+        x, y = data.grid(data.cells // COARSER).centres(torch.zeros(1))
+        ends = (LEFT, RIGHT + data.longer, -HEIGHT / 2, HEIGHT / 2)
+        left, right, bottom, top = WINDOW if data.bodies == 1 else ends
+        along = ((x[:, 0] > left) & (x[:, 0] < right)).nonzero()[:, 0].tolist()
+        across = ((y[0] > bottom) & (y[0] < top)).nonzero()[:, 0].tolist()
+        cut = slice(along[0], along[-1] + 1), slice(across[0], across[-1] + 1)
+        return cls(x[cut[0], 0].numpy(), y[0, cut[1]].numpy(), cut)
+
+    def of_all(self, parts: list[Tensor]) -> np.ndarray:
+        found: np.ndarray = torch.cat(parts)[..., *self.cut].float().numpy()
+        return found
+
+    def field(self, parts: list[Tensor], units: str, about: str) -> store.Field:
+        """One instant of a scalar, ``[sample, x, y]``, or of a vector, whose axis is the second."""
+        values = self.of_all(parts)[:, None]
+        order = values.ndim - 4
+        return store.Field(np.moveaxis(values, 2, -1) if order else values, units, order, about)
+
+
 def write_shard(data: AirfoilData, seeds: range) -> None:
     """Simulate and keep one file."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     with torch.no_grad():
         groups = list(simulate(seeds, data))
-    grid = data.grid(data.cells // COARSER)
-    x, y = (axis.numpy() for axis in grid.centres(torch.zeros(1)))
-    span = WINDOW if data.bodies == 1 else (LEFT, RIGHT + data.longer, -HEIGHT / 2, HEIGHT / 2)
-    along = np.nonzero((x[:, 0] > span[0]) & (x[:, 0] < span[1]))[0]
-    across = np.nonzero((y[0] > span[2]) & (y[0] < span[3]))[0]
-    cut = (..., slice(along[0], along[-1] + 1), slice(across[0], across[-1] + 1))
-
-    def joined(parts: list[Tensor]) -> np.ndarray:
-        return torch.cat(parts)[cut].float().numpy()
-
-    def field(parts: list[Tensor], units: str, about: str) -> store.Field:
-        values = joined(parts)[:, None]
-        order = values.ndim - 4
-        return store.Field(np.moveaxis(values, 2, -1) if order else values, units, order, about)
-
-    flows = [torch.stack(group.means[:2], 1) for group in groups]
-    streams = [g.background[None].expand(TOGETHER, -1, -1, -1) for g in groups]
+    window = Window.of(data)
     airfoils = Airfoils(
         *(torch.cat(part) for part in zip(*[g.airfoils for g in groups], strict=True))
     )
     outlines = airfoils.outlines().float().numpy()
-    distance = joined([group.distance for group in groups])
+    distance = window.of_all([group.distance for group in groups])
     force = torch.cat([group.means.force for group in groups]).float().numpy()[:, None]
-    quality = {
-        "reynolds": np.repeat([group.reynolds for group in groups], TOGETHER),
-        "swing_drag": 2
-        * torch.cat([g.means.swing[..., 0].amax(1) for g in groups]).double().numpy(),
-        "swing_lift": 2
-        * torch.cat([g.means.swing[..., 1].amax(1) for g in groups]).double().numpy(),
-    }
-    for body in range(data.bodies):
-        for name in ("x", "y", "incidence"):
-            quality[f"{name}_{body}"] = getattr(airfoils, name)[:, body].double().numpy()
-        for side in ("upper", "lower"):
-            for k, weight in enumerate(getattr(airfoils, side)[:, body].double().unbind(-1)):
-                quality[f"{side}_{body}_{k}"] = weight.numpy()
+    flows = [torch.stack(group.means[:2], 1) for group in groups]
+    streams = [g.background[None].expand(TOGETHER, -1, -1, -1) for g in groups]
+    around = "mean velocity without airfoils", "mean pressure without airfoils"
     store.write(
         shard_of(seeds, data).path,
         store.Trajectories(
             name=data.name,
             time=np.zeros(1, np.float32),
-            space={"x": x[along, 0], "y": y[0, across]},
+            space={"x": window.x, "y": window.y},
             fields={
-                "velocity": field(flows, "m s-1", "mean velocity"),
-                "pressure": field([g.means.pressure for g in groups], "Pa", "mean pressure"),
-                "background_velocity": field(
-                    [s[:, :2] for s in streams], "m s-1", "mean velocity without airfoils"
+                "velocity": window.field(flows, "m s-1", "mean velocity"),
+                "pressure": window.field(
+                    [g.means.pressure for g in groups], "Pa", "mean pressure"
                 ),
-                "background_pressure": field(
-                    [s[:, 2] for s in streams], "Pa", "mean pressure without airfoils"
+                "background_velocity": window.field(
+                    [s[:, :2] for s in streams], "m s-1", around[0]
                 ),
+                "background_pressure": window.field([s[:, 2] for s in streams], "Pa", around[1]),
             },
             parameters={"chord": 1.0, "stream": 1.0},
             boundaries={},
             recipe=data.recipe,
             seed=np.array(seeds),
-            quality=quality,
+            quality=_described(groups, airfoils),
             bodies={
                 f"body_{k}": store.Body(distance[:, k, None], [[o] for o in outlines[:, k]])
                 for k in range(data.bodies)
@@ -497,6 +500,23 @@ def write_shard(data: AirfoilData, seeds: range) -> None:
             centring="cell",
         ),
     )
+
+
+def _described(groups: list[Group], airfoils: Airfoils) -> dict[str, np.ndarray]:
+    """Numbers of each sample: its stream, how steady it is, its airfoils."""
+    swing = 2 * torch.cat([group.means.swing.amax(1) for group in groups]).double()
+    found = {
+        "reynolds": np.repeat([group.reynolds for group in groups], TOGETHER),
+        "swing_drag": swing[:, 0].numpy(),
+        "swing_lift": swing[:, 1].numpy(),
+    }
+    for body in range(airfoils.x.shape[1]):
+        for name in ("x", "y", "incidence"):
+            found[f"{name}_{body}"] = getattr(airfoils, name)[:, body].double().numpy()
+        for side in ("upper", "lower"):
+            for k, weight in enumerate(getattr(airfoils, side)[:, body].double().unbind(-1)):
+                found[f"{side}_{body}_{k}"] = weight.numpy()
+    return found
 
 
 def generate(data: AirfoilData, report: Callable[[int], None] = lambda done: None) -> list[Path]:
