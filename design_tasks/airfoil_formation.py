@@ -153,14 +153,14 @@ class Coupled(Composition):
                 for j, flow in enumerate(flows):
                     if j != k and flow is not None:
                         offset = place[:, k] - place[:, j]
-                        seen = self._shown(flow, offset) if self.shielded else flow
+                        seen = self.shown(flow, offset) if self.shielded else flow
                         background = background + seen_from(seen, offset)
                 one = prior.estimate(body[:, k], levels[k].expand(count), background, numbers)
                 flows[k] = one.flow
                 found.append(one)
         return Together(*(torch.stack(part, 1) for part in zip(*found, strict=True)))
 
-    def _shown(self, flow: Flow, offset: Float[Tensor, "batch 2"]) -> Flow:
+    def shown(self, flow: Flow, offset: Float[Tensor, "batch 2"]) -> Flow:
         """A flow without the airfoil's own wake, for one that is not behind it.
 
         What happens in that wake is the follower's answer to its own background; counted in the
@@ -169,8 +169,8 @@ class Coupled(Composition):
         x, y = (axis.to(flow) for axis in points())
         own = torch.sigmoid((x + 0.35) / 0.06) * torch.exp(-((y / 0.5) ** 4))
         ahead = torch.sigmoid(-offset[:, 0] / 0.15)[:, None, None]
-        shown: Tensor = flow * (1 - ahead * own)[:, None]
-        return shown
+        visible: Tensor = flow * (1 - ahead * own)[:, None]
+        return visible
 
 
 def levels_of(level: Levels, bodies: int) -> Float[Tensor, " body"]:

@@ -97,8 +97,10 @@ def _descend(task: Formations, airfoils: Airfoils, prices: Prices, options: Poli
         fade = 1 - 0.7 * (call - 1) / options.calls
         step = -options.rate * fade * adam(slopes[0], memory, call)
         move = -options.shift * fade * adam(slopes[1], place_memory, call)
+        # A place is where the formation has it, and not moved within its window as well.
+        step[..., 13:] = 0.0
         move[:, 0] = 0.0
-        unit, place = _allowed(task, unit, place, step, move)
+        unit, place = within(task, unit, place, step, move)
     return placed(parameters_at(best_unit), best_place)
 
 
@@ -138,7 +140,7 @@ def _priced(
     return (cost + shape).detach(), slopes, FlowState(*parts)
 
 
-def _allowed(
+def within(
     task: Formations, unit: Tensor, place: Tensor, step: Tensor, move: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The step, halved for each design until it is allowed; none if nothing helps."""

@@ -228,8 +228,8 @@ class AirfoilNetwork(nn.Module):
     ) -> Estimate:
         known = flow_level.isfinite()
         level = torch.where(known, flow_level, torch.ones_like(flow_level))
-        skip_b, out_b, in_b = _preconditioning(body_level)
-        skip_f, out_f, in_f = (c[:, None] for c in _preconditioning(level))
+        skip_b, out_b, in_b = preconditioning(body_level)
+        skip_f, out_f, in_f = (c[:, None] for c in preconditioning(level))
         seen = known[:, None, None, None]
         inputs = [torch.where(seen, in_f * flow, 0.0), (in_b * body)[:, None], background]
         condition = self.embed(
@@ -256,7 +256,7 @@ class AirfoilNetwork(nn.Module):
         return torch.cat([phase.cos(), phase.sin()], 1)
 
 
-def _preconditioning(level: PerSample) -> tuple[Tensor, Tensor, Tensor]:
+def preconditioning(level: PerSample) -> tuple[Tensor, Tensor, Tensor]:
     """Karras et al., 2022, table 1, at unit spread of the data."""
     s = level[:, None, None]
     total = s.square() + 1

@@ -1,11 +1,13 @@
 """Airfoils drawn from a prior of one: images, places, prices, the judge."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from physgen.datasets.airfoil import Airfoils
+from physgen.design_tasks import airfoil_polish
 from physgen.design_tasks.airfoil_decode import (
     decode,
     drawn,
@@ -15,8 +17,21 @@ from physgen.design_tasks.airfoil_decode import (
     points,
     unit_of,
 )
-from physgen.design_tasks.airfoil_formation import Coupled, PlaceLaw, Superposed, seen_from
-from physgen.design_tasks.airfoil_price import Prices, crowding, price, smallness
+from physgen.design_tasks.airfoil_formation import (
+    Bodies,
+    Composition,
+    Coupled,
+    Flows,
+    Formation,
+    Levels,
+    PlaceLaw,
+    Places,
+    Superposed,
+    Together,
+    seen_from,
+)
+from physgen.design_tasks.airfoil_polish import Polish, polish, within
+from physgen.design_tasks.airfoil_price import Prices, crowding, price, smallness, thinness
 from physgen.design_tasks.airfoil_prior import (
     AirfoilNetwork,
     AirfoilPrior,
@@ -25,9 +40,11 @@ from physgen.design_tasks.airfoil_prior import (
     Windows,
     distance_of,
     image,
+    preconditioning,
     scaled,
 )
 from physgen.design_tasks.airfoils import TURNS, Formations, Judged, clearance
+from physgen.progress import Silent
 from physgen.solvers.sections import fit_cst, naca4
 
 SCALES = Scales((0.97, 0.13), (0.16, 0.035, 0.056), (0.11, 0.027, 0.052), (0.24, 0.0, 0.08, 0.26))
@@ -89,6 +106,7 @@ def test_a_mirror_shows_what_another_mirror_takes_back() -> None:
     seen = Windows(torch.rand(shape), flow, around, torch.rand(2), torch.randn(2, 2))
     back = seen.mirrored().mirrored()
     assert all(torch.equal(a, b) for a, b in zip(seen, back, strict=True))
+    assert torch.equal(seen.mirrored().force, seen.force * torch.tensor([1.0, -1.0]))
     one, other = scaled(seen.mirrored(), SCALES), scaled(seen, SCALES).mirrored()
     for a, b in zip(one, other, strict=True):
         torch.testing.assert_close(a, b)
@@ -116,6 +134,54 @@ def test_the_first_airfoil_does_not_see_what_has_not_been_found_yet() -> None:
     still = torch.zeros_like(alone.flow)
     first = Coupled(1).together(prior, body, 0.3, place, 500.0, still)
     torch.testing.assert_close(first.force[:, 0], alone.force[:, 0])
+
+
+def test_the_leader_is_not_shown_the_wake_of_what_follows_it() -> None:
+    """Nor the follower its own; the follower is shown all of the leader's."""
+    flow = torch.ones(2, 3, 72, 48)
+    shown = Coupled().shown(flow, torch.tensor([[-1.6, 0.1], [1.6, -0.1]]))
+    x, y = points()
+    wake, before = (x > 0) & (y.abs() < 0.2), x < -0.8
+    assert shown[0][:, wake].max() < 0.03
+    torch.testing.assert_close(shown[0][:, before], flow[0][:, before], atol=1e-2, rtol=0)
+    torch.testing.assert_close(shown[1], flow[1], atol=1e-2, rtol=0)
+
+
+class Recorded(Composition):
+    """Remembers what it was asked."""
+
+    def together(
+        self,
+        prior: AirfoilPrior,
+        body: Bodies,
+        level: Levels,
+        place: Places,
+        reynolds: float,
+        before: Flows | None,
+    ) -> Together:
+        self.body, self.level, self.place = body, level, place
+        count, bodies = body.shape[:2]
+        return Together(body, body.new_zeros(count, bodies, 3, 72, 48), place)
+
+
+def test_places_are_denoised_as_numbers_of_unit_variance() -> None:
+    asked, law = Recorded(), PlaceLaw(2.0, 0.5, 0.2)
+    formation = Formation(untrained(), 2, 500.0, asked, law)
+    z = torch.randn(4, formation.layout.size)
+    found = formation.layout.split(z + formation.shift(z, 2.0))
+    step = formation.layout.split(z)["step"] / 5
+    torch.testing.assert_close(found["step"], step)
+    torch.testing.assert_close(asked.place, law.of(step))
+
+
+def test_a_given_leader_has_no_noise_and_is_what_it_is() -> None:
+    asked, leader = Recorded(), torch.randn(1, 72, 48)
+    formation = Formation(untrained(), 3, 500.0, asked, PlaceLaw(), leader)
+    z = torch.randn(2, formation.layout.size)
+    found = formation.layout.split(z + formation.shift(z, 3.0))["body"]
+    assert torch.as_tensor(asked.level).tolist() == [0.0, 3.0, 3.0]
+    assert torch.equal(asked.body[:, :1], leader.expand(2, 1, -1, -1))
+    torch.testing.assert_close(found[:, :1], leader.expand(2, 1, -1, -1), atol=1e-5, rtol=0)
 
 
 def test_formations_of_a_batch_do_not_see_one_another() -> None:
@@ -152,6 +218,74 @@ def test_only_airfoils_that_are_too_close_or_too_small_are_charged_for_it() -> N
     assert float(smallness(task, distance_of(body)).max()) == 0
     thin = torch.full((1, 2, 72, 48), 0.3)
     assert float(smallness(task, thin)) == pytest.approx(2 * 0.065**2, rel=0.01)
+
+
+def test_the_gap_is_measured_where_the_other_airfoil_is() -> None:
+    """A disc behind the middle of its window, and one 0.1 chords behind that."""
+    x, y = points()
+    first = ((x - 0.5).square() + y.square()).sqrt() - 0.3
+    second = (x.square() + y.square()).sqrt() - 0.3
+    distance = torch.stack([first, second])[None]
+    near, far = torch.tensor([[[0.0, 0.0], [1.2, 0.0]]]), torch.tensor([[[0.0, 0.0], [-1.2, 0.0]]])
+    assert crowding(Formations(), distance, near) > 1e-4
+    assert crowding(Formations(), distance, far) == 0
+
+
+def test_only_sections_that_are_too_thin_are_charged_for_it() -> None:
+    task = Formations(thinnest=0.1)
+    for thick, lack in ((0.12, 0.0), (0.09, 0.1 + 0.004 - 0.09)):
+        pair = naca_pair(1.6, 0.0, thick)
+        own = Airfoils(*(part.flatten(0, 1)[:, None] for part in pair))
+        charge = float(thinness(task, parameters_of(own)[None]))
+        assert charge == pytest.approx(2 * lack**2, abs=2e-5)
+
+
+def test_a_noisy_sample_and_what_the_network_owes_have_unit_variance() -> None:
+    """Of data of unit variance; the share that is skipped to it has the least error."""
+    s = torch.tensor([0.01, 0.5, 1.0, 20.0])
+    skip, out, into = (c.flatten() for c in preconditioning(s))
+    torch.testing.assert_close(into.square() * (1 + s**2), torch.ones(4))
+    torch.testing.assert_close((1 - skip).square() + (skip * s).square(), out.square())
+    for other in (0.99 * skip, 1.01 * skip):
+        assert ((1 - other).square() + (other * s).square() > out.square()).all()
+
+
+def test_streams_that_actuators_turned_around_are_known() -> None:
+    still = torch.zeros(4, 3, 72, 48)
+    flow, around = still.clone(), still.clone()
+    flow[0, 0, 30:34] = -1.2  # an eddy behind an airfoil
+    flow[1, 0, 30:34] = -1.5
+    around[2, 0, 5:9] = -1.1
+    seen = Windows(still[:, 0], flow, around, torch.ones(4), torch.ones(4, 2))
+    assert seen.bodily.tolist() == [True, False, False, True]
+
+
+def test_polishing_lowers_the_price_and_leaves_the_first_where_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A pair that is too close for its cells is drawn apart, and is not made worse."""
+    monkeypatch.setattr(airfoil_polish, "SPIN", 0.5)
+    task, prices = Formations(lift=0.1), Prices()
+    how = Polish(calls=1, cells=12, settle=0.2, window=0.3)
+    close = naca_pair(1.25, 0.05)
+    met = polish(task, close, prices, how, Silent())
+    assert float(clearance(met)) == pytest.approx(4.5 / 12 + 0.01, abs=2e-3)
+    again = polish(task, met, prices, replace(how, calls=4), Silent())
+    assert torch.equal(again.x[:, 0], close.x[:, 0]) and torch.equal(again.y[:, 0], close.y[:, 0])
+    assert float(task.violation(again)) == 0
+    assert not torch.equal(again.upper, met.upper)
+
+
+def test_a_step_that_cannot_be_allowed_is_not_made() -> None:
+    task = Formations()
+    unit = torch.zeros(2, 2, 15)
+    place = torch.tensor([[[0.0, 0.0], [1.25, 0.0]], [[0.0, 0.0], [1.6, 0.0]]])
+    move = torch.zeros(2, 2, 2)
+    move[0, 1, 0] = -1.2
+    move[1, 1, 0] = -0.5
+    after, there = within(task, unit, place, torch.zeros_like(unit), move)
+    assert torch.equal(after, unit) and torch.equal(there[0], place[0])
+    assert 1.2 < float(there[1, 1, 0]) < 1.6
 
 
 def test_clearance_is_the_distance_between_the_nearest_points() -> None:
