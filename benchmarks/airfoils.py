@@ -177,8 +177,8 @@ class Bench:
         return draw(self.prior, self.task, self.options.designs, generator, way, prices).airfoils
 
     def _polished(self, airfoils: Airfoils) -> Made:
-        how = Polish(calls=self.options.calls, cells=self.options.coarse)
-        return polish(self.task, airfoils, PRICES, how, Silent()), how.calls
+        how = Polish(self.options.calls, self.options.coarse, self.options.cells)
+        return polish(self.task, airfoils, PRICES, how, Silent()), how.calls + 1
 
     def _priced(self, airfoils: Airfoils) -> Tensor:
         """By one simulation each on coarse cells; what is not allowed there costs one and more."""

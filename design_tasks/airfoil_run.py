@@ -261,7 +261,7 @@ def make(
         return drawn
     progress.stage(f"polishing with {options.polish} gradients of the true solver a design")
     with clock.of("polishing"):
-        how = Polish(calls=options.polish)
+        how = Polish(calls=options.polish, judge=options.cells)
         better = polish(task, drawn.airfoils, options.prices, how, progress)
     found = expected(prior, task, better, METHODS["coupled"])
     return replace(drawn, airfoils=better, claimed=found.force, flow=found.flow)
@@ -317,7 +317,7 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
         bound=None,
         baselines=baselines,
         network_evaluations=drawn.evaluations,
-        solver_calls=options.polish,
+        solver_calls=options.polish + 1 if options.polish else 0,
         seconds={
             **clock.seconds,
             "network": drawn.network_seconds,

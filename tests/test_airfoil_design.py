@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from physgen.datasets import airfoil
 from physgen.datasets.airfoil import Airfoils
-from physgen.design_tasks import airfoil_polish
 from physgen.design_tasks.airfoil_decode import (
     decode,
     drawn,
@@ -264,9 +264,10 @@ def test_polishing_lowers_the_price_and_leaves_the_first_where_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A pair that is too close for its cells is drawn apart, and is not made worse."""
-    monkeypatch.setattr(airfoil_polish, "SPIN", 0.5)
+    for name in ("SPIN", "SETTLE", "MEAN"):
+        monkeypatch.setattr(airfoil, name, 0.5)
     task, prices = Formations(lift=0.1), Prices()
-    how = Polish(calls=1, cells=12, settle=0.2, window=0.3)
+    how = Polish(calls=1, cells=12, judge=12, spin=0.5, settle=0.2, window=0.3)
     close = naca_pair(1.25, 0.05)
     met = polish(task, close, prices, how, Silent())
     assert float(clearance(met)) == pytest.approx(4.5 / 12 + 0.01, abs=2e-3)
