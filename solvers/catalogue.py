@@ -21,9 +21,12 @@ from physgen.solvers.heat import Heat
 from physgen.solvers.korteweg_de_vries import KortewegDeVries
 from physgen.solvers.kuramoto_sivashinsky import KuramotoSivashinsky
 from physgen.solvers.periodic import Periodic
-from physgen.solvers.starts import smooth
+from physgen.solvers.starts import smooth, smooth_between_walls
 from physgen.solvers.transport import Transport
 from physgen.solvers.vorticity import Vorticity
+from physgen.solvers.walled import Walled
+from physgen.solvers.walled_burgers import WalledBurgers, two_humps
+from physgen.solvers.wave import Wave
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Problem:
     """So many states, in double precision."""
     controls: int
     """Channels of the boundary data."""
+    saved: int = 1
+    """Steps between two states that are worth keeping."""
 
     @cached_property
     def solver(self) -> Evolution:
@@ -62,6 +67,22 @@ def _periodic(
     return Problem(name, lambda dt: Spectral(equation, grid, dt), dt, start, channels)
 
 
+def _walled_burgers(dt: float) -> Evolution:
+    return WalledBurgers(63, 0.02, dt)
+
+
+def _humps(count: int, generator: torch.Generator) -> State:
+    (place,) = WalledBurgers(63).grid.places(torch.zeros(1, dtype=torch.float64))
+    return two_humps(count, place, generator)
+
+
+def _wave(name: str, grid: Walled, dt: float) -> Problem:
+    def start(count: int, generator: torch.Generator) -> State:
+        return smooth_between_walls(grid, 2, count, 4, generator)
+
+    return Problem(name, lambda dt: Wave(grid, dt), dt, start, 1)
+
+
 LINE = Periodic((64,), (1.0,))
 SQUARE = Periodic((32, 32), (1.0, 1.0))
 
@@ -84,4 +105,7 @@ CATALOGUE = (
         "vorticity", Vorticity(0.02, 0.1), Periodic((32, 32), (2 * math.pi, 2 * math.pi)), 0.01,
         0.0, 3.0,
     ),
+    Problem("burgers, walled", _walled_burgers, 4e-4, _humps, 1, 50),
+    _wave("wave", Walled((63,), (1.0,)), 0.01),
+    _wave("wave, plane", Walled((31, 31), (1.0, 1.0)), 0.015),
 )  # fmt: skip

@@ -1,10 +1,11 @@
-"""Where simulations begin: random smooth fields on periodic boxes."""
+"""Where simulations begin: random smooth fields, on periodic boxes and between walls."""
 
 import torch
 from torch import Tensor
 
 from physgen.shapes import State
 from physgen.solvers.periodic import Periodic
+from physgen.solvers.walled import Walled
 
 
 def smooth(
@@ -34,17 +35,41 @@ def smooth(
             f"waves of up to {highest} periods need more than {2 * highest} points and "
             f"at least one period, got {grid.points}"
         )
-    size = 2 * highest + 1
-    device = generator.device
-    field = torch.randn(
-        (count, channels, *[size] * grid.axes),
-        generator=generator, dtype=torch.float64, device=device,
-    )  # fmt: skip
+    field = _white((count, channels, *[2 * highest + 1] * grid.axes), generator)
     field.flatten(2)[..., 0] = 0
-    for points in grid.points:
+    return _synthesis(field, [_waves(points, highest) for points in grid.points])
+
+
+def smooth_between_walls(
+    grid: Walled, channels: int, count: int, highest: int, generator: torch.Generator
+) -> State:
+    """The same of sines that vanish at walls, up to ``highest`` half periods along each side."""
+    if not 1 <= highest <= min(grid.points):
+        raise ValueError(
+            f"a wave must have from 1 to {min(grid.points)} half periods here, got {highest}"
+        )
+    field = _white((count, channels, *[highest] * grid.axes), generator)
+    return _synthesis(field, [_half_waves(points, highest) for points in grid.points])
+
+
+def _white(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=torch.float64, device=generator.device)
+
+
+def _synthesis(field: Tensor, waves: list[Tensor]) -> State:
+    """The field of some amplitudes, scaled to a largest value of 1."""
+    for basis in waves:
         # Each pass turns the first axis of amplitudes into the last axis of space.
-        field = torch.tensordot(field, _waves(points, highest).to(field), ([2], [0]))
-    return field / field.abs().flatten(2).amax(2).view(count, channels, *[1] * grid.axes)
+        field = torch.tensordot(field, basis.to(field), ([2], [0]))
+    largest = field.abs().flatten(2).amax(2)
+    found: Tensor = field / largest.view(*largest.shape, *[1] * len(waves))
+    return found
+
+
+def _half_waves(points: int, highest: int) -> Tensor:
+    """Sines, ``(highest, points)``."""
+    place = torch.arange(1, points + 1, dtype=torch.float64) / (points + 1)
+    return torch.sin(torch.pi * torch.arange(1, highest + 1)[:, None] * place)
 
 
 def _waves(points: int, highest: int) -> Tensor:

@@ -77,13 +77,11 @@ def test_one_march_is_its_steps(problem: Problem) -> None:
 
 
 @every
-def test_the_rate_is_where_short_steps_lead(problem: Problem) -> None:
-    """The change in a step, as the step falls: Richardson's extrapolation of one and two."""
+def test_the_rate_is_where_a_short_step_leads(problem: Problem) -> None:
     state, boundary = begun(problem)
-    rate, dt = problem.solver.rate(state, boundary), 1e-6
-    short = problem.with_step(dt)
-    one, two = (short.march(state, boundary, n) - state for n in (1, 2))
-    torch.testing.assert_close((2 * one - 0.5 * two) / dt, rate, atol=1e-6, rtol=1e-6)
+    rate, dt = problem.solver.rate(state, boundary), 1e-7
+    change = problem.with_step(dt).step(state, boundary) - state
+    assert (change / dt - rate).norm() < 1e-3 * rate.norm()
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
@@ -116,15 +114,17 @@ def test_gradients_are_those_of_differences_and_of_the_adjoint(problem: Problem)
 def test_the_residual_of_a_true_trajectory_falls_with_the_square_of_its_interval(
     problem: Problem,
 ) -> None:
-    state, boundary = begun(problem)
+    state, boundary = begun(problem, 2)
     solver, sizes = problem.with_step(problem.solver.dt / 8), []
-    state = solver.march(state, boundary, 16)  # the roughness of the forcing is smoothed
-    for steps in (4, 2):
+    state = solver.march(
+        state, boundary, 16 * problem.saved
+    )  # the roughness of the forcing is smoothed
+    for steps in (4 * problem.saved, 2 * problem.saved):
         controls = constant(boundary, 1)
         trajectory = drive(solver, state, controls, steps)
         found = residual(solver, trajectory, controls, steps * solver.dt)
         sizes.append(found.norm() / solver.rate(state, boundary).norm())
-    assert sizes[0] < 0.05
+    assert sizes[0] < 0.1
     assert 3 < sizes[0] / sizes[1] < 5
 
 
