@@ -6,8 +6,8 @@ r"""Gray-Scott: two substances, one of which feeds on the other and multiplies.
 Behaviour: :math:`u = 1, v = 0` is stable, and a large enough drop of v grows, splits, and covers
 the box with spots, stripes, mazes or moving patches, by feed F and kill :math:`\kappa`
 (Pearson's map). It takes thousands of seconds.
-Good values: lengths in units of a cell: D_u = 0.2, D_v = 0.1 m²/s on a box of 128 m with 128
-points; F = 0.04, kappa = 0.06 for stripes; steps of 1 s.
+Good values: D_u = 0.2, D_v = 0.1 m²/s, F = 0.04, kappa = 0.06 /s for stripes some 5 m wide, on a box
+of 96 m with 128 points an axis (with 96, v is down to -0.007 between stripes); steps of 1 s.
 
 References:
     Autocatalytic reactions in the isothermal, continuous stirred tank reactor (Gray & Scott, 1984,

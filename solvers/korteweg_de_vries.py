@@ -65,3 +65,34 @@ def soliton(
     """
     away = (place - start - speed * time + length / 2) % length - length / 2
     return 0.5 * speed / torch.cosh(0.5 * math.sqrt(speed) * away).square()
+
+
+def two_solitons(
+    place: Float[Tensor, "*x"],
+    time: float,
+    speeds: tuple[float, float],
+    starts: tuple[float, float],
+) -> Float[Tensor, "*x"]:
+    r"""Two solitons that pass through one another, for steepening 6 and dispersion 1.
+
+    .. math:: u = 2\, \partial_x^2 \ln \bigl(1 + f_1 + f_2 + \tfrac{(a - b)^2}{(a + b)^2} f_1 f_2\bigr),
+        \qquad f_i = e^{\sqrt{c_i}\,(x - c_i t - x_i)}, \quad a, b = \sqrt{c_1}, \sqrt{c_2}
+
+    exact on the line (Hirota, 1971, https://doi.org/10.1103/PhysRevLett.27.1192).
+
+    Arguments:
+        place: Where, in m; the solution is not periodic.
+        time: When, in s.
+        speeds: c, in m/s.
+        starts: x_i in m, where each would begin alone if it is the one behind.
+    """
+    a, b = (math.sqrt(speed) for speed in speeds)
+    first, second = (
+        torch.exp(root * (place - speed * time - start))
+        for root, speed, start in zip((a, b), speeds, starts, strict=True)
+    )
+    joint = ((a - b) / (a + b)) ** 2 * first * second
+    whole = 1 + first + second + joint
+    slope = a * first + b * second + (a + b) * joint
+    bend = a**2 * first + b**2 * second + (a + b) ** 2 * joint
+    return 2 * (whole * bend - slope**2) / whole**2
