@@ -55,10 +55,10 @@ class Burgers(Semilinear):
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
         velocity = modes.fields(spectrum)
-        head = -0.5 * modes.product(velocity.square().sum(1))
-        push = torch.stack([modes.slope(head, axis) for axis in range(modes.grid.axes)], 1)
+        head = modes.forward(-0.5 * velocity.square())
         if modes.grid.axes == 1:
-            return push
+            return modes.kept_slope(head, 0)
+        push = torch.stack([modes.kept_slope(head.sum(1), axis) for axis in (0, 1)], 1)
         curl = modes.slope(spectrum[:, 1], 0) - modes.slope(spectrum[:, 0], 1)
         across = torch.stack([velocity[:, 1], -velocity[:, 0]], 1)
         return push + modes.product(modes.fields(curl)[:, None] * across)

@@ -94,7 +94,7 @@ class ETD1(Scheme):
 
     def step(self, u: Spectrum, slope: Nonlinear, weights: tuple[Symbol, ...]) -> Spectrum:
         whole, phi = weights
-        return whole * u + phi * slope(u)
+        return torch.addcmul(whole * u, phi, slope(u))
 
 
 class ETDRK2(Scheme):
@@ -109,8 +109,8 @@ class ETDRK2(Scheme):
     def step(self, u: Spectrum, slope: Nonlinear, weights: tuple[Symbol, ...]) -> Spectrum:
         whole, phi, change = weights
         n_u = slope(u)
-        a = whole * u + phi * n_u
-        return a + change * (slope(a) - n_u)
+        a = torch.addcmul(whole * u, phi, n_u)
+        return torch.addcmul(a, change, slope(a) - n_u)
 
 
 class ETDRK3(Scheme):
@@ -127,9 +127,11 @@ class ETDRK3(Scheme):
     def step(self, u: Spectrum, slope: Nonlinear, weights: tuple[Symbol, ...]) -> Spectrum:
         whole, phi, half, phi_half, first, middle, last = weights
         n_u = slope(u)
-        n_a = slope(half * u + phi_half * n_u)
-        n_b = slope(whole * u + phi * (2 * n_a - n_u))
-        return whole * u + first * n_u + 2 * middle * n_a + last * n_b
+        n_a = slope(torch.addcmul(half * u, phi_half, n_u))
+        carried = whole * u
+        n_b = slope(torch.addcmul(carried, phi, 2 * n_a - n_u))
+        found = torch.addcmul(carried, first, n_u).addcmul(middle, n_a, value=2)
+        return found.addcmul(last, n_b)
 
 
 class ETDRK4(Scheme):
@@ -145,11 +147,12 @@ class ETDRK4(Scheme):
     def step(self, u: Spectrum, slope: Nonlinear, weights: tuple[Symbol, ...]) -> Spectrum:
         whole, half, phi_half, first, middle, last = weights
         n_u, half_way = slope(u), half * u
-        a = half_way + phi_half * n_u
+        a = torch.addcmul(half_way, phi_half, n_u)
         n_a = slope(a)
-        n_b = slope(half_way + phi_half * n_a)
-        n_c = slope(half * a + phi_half * (2 * n_b - n_u))
-        return whole * u + first * n_u + middle * (n_a + n_b) + last * n_c
+        n_b = slope(torch.addcmul(half_way, phi_half, n_a))
+        n_c = slope(torch.addcmul(half * a, phi_half, 2 * n_b - n_u))
+        found = torch.addcmul(whole * u, first, n_u).addcmul(middle, n_a + n_b)
+        return found.addcmul(last, n_c)
 
 
 def circle_mean(function: Callable[[Tensor], Tensor], z: Symbol) -> Symbol:
@@ -241,11 +244,10 @@ class Spectral(Evolution):
             exact = Modes(self.grid, self.equation.degree, torch.zeros((), dtype=torch.float64))
             symbol = self.equation.linear(exact)
             like = torch.zeros((), dtype=state.dtype, device=state.device)
+            modes = Modes(self.grid, self.equation.degree, like)
             weights = self.scheme.weights(symbol, self.dt)
             self._prepared[key] = _Prepared(
-                Modes(self.grid, self.equation.degree, like),
-                _as(symbol, like),
-                tuple(_as(weight, like) for weight in weights),
+                modes, modes.weight(symbol), tuple(modes.weight(weight) for weight in weights)
             )
         return self._prepared[key]
 
@@ -254,9 +256,3 @@ class _Prepared(NamedTuple):
     modes: Modes
     symbol: Symbol
     weights: tuple[Symbol, ...]
-
-
-def _as(weight: Symbol, like: Tensor) -> Symbol:
-    """In the precision of a state and where it is."""
-    kind = like.dtype.to_complex() if weight.is_complex() else like.dtype
-    return weight.to(dtype=kind, device=like.device)

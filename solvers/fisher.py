@@ -50,7 +50,7 @@ class Fisher(Semilinear):
         return (self.diffusivity * modes.laplacian + self.growth)[None]
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
-        return -self.growth * modes.product(modes.fields(spectrum).square())
+        return modes.product(-self.growth * modes.fields(spectrum).square())
 
 
 def two_fronts(

@@ -41,5 +41,5 @@ class KuramotoSivashinsky(Semilinear):
         return (-modes.laplacian - self.damping * modes.laplacian.square())[None]
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
-        square = modes.product(modes.fields(spectrum).square())
-        return -0.5 * modes.slope(square, 0)
+        flux = -0.5 * modes.fields(spectrum).square()
+        return modes.kept_slope(modes.forward(flux), 0)

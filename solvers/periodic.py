@@ -115,7 +115,13 @@ class Modes:
         return -squares.sum(0).to(self.like)
 
     @cached_property
-    def kept(self) -> Float[Tensor, "*mode"]:
+    def inverse_laplacian(self) -> Complex[Tensor, "*mode"]:
+        """One over the Laplacian, and zero for the mean."""
+        inverse = 1 / torch.where(self.laplacian == 0, torch.inf, self.laplacian)
+        return self.weight(inverse)
+
+    @cached_property
+    def kept(self) -> Complex[Tensor, "*mode"]:
         """One for the modes that products keep, zero for the others."""
         inside = torch.stack(
             [
@@ -123,7 +129,11 @@ class Modes:
                 for index, n in zip(self._indices(), self.grid.points, strict=True)
             ]
         )
-        return inside.all(0).to(self.like)
+        return self.weight(inside.all(0))
+
+    def weight(self, factor: Tensor) -> Complex[Tensor, "*modes"]:
+        """What amplitudes are multiplied with: complex, as otherwise each product would convert it."""
+        return factor.to(dtype=self.like.dtype.to_complex(), device=self.like.device)
 
     def forward(self, state: Float[Tensor, "*batch_space"]) -> Complex[Tensor, "*batch_mode"]:
         """Amplitudes of the modes of fields."""
@@ -149,9 +159,20 @@ class Modes:
         """The derivative along an axis."""
         return self._turns[axis] * spectrum
 
+    def kept_slope(
+        self, spectrum: Complex[Tensor, "*batch_mode"], axis: int
+    ) -> Complex[Tensor, "*batch_mode"]:
+        """The derivative along an axis of a product of fields, those modes that no alias has
+        spoiled."""
+        return self._kept_turns[axis] * spectrum
+
     @cached_property
     def _turns(self) -> Sequence[Complex[Tensor, "*mode"]]:
         return [1j * k for k in self.k]
+
+    @cached_property
+    def _kept_turns(self) -> Sequence[Complex[Tensor, "*mode"]]:
+        return [self.kept * turn for turn in self._turns]
 
     @property
     def _dims(self) -> tuple[int, ...]:

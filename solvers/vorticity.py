@@ -58,18 +58,17 @@ class Vorticity(Semilinear):
         return (self.viscosity * modes.laplacian - self.drag)[None]
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
-        vorticity = spectrum[:, 0]
-        u, v = velocity(vorticity, modes)
+        vorticity = modes.kept * spectrum[:, 0]
         slopes = modes.slope(vorticity, 0), modes.slope(vorticity, 1)
-        u, v, along_x, along_y = modes.fields(torch.stack([u, v, *slopes], 1)).unbind(1)
+        factors = torch.stack([*velocity(vorticity, modes), *slopes], 1)
+        u, v, along_x, along_y = modes.back(factors).unbind(1)
         return -modes.product(u * along_x + v * along_y)[:, None]
 
 
 def velocity(vorticity: Tensor, modes: Modes) -> tuple[Tensor, Tensor]:
     """Amplitudes of both components of the velocity, of mean zero, from those of vorticity."""
-    laplacian = torch.where(modes.laplacian == 0, -torch.inf, modes.laplacian)
-    stream = -vorticity / laplacian
-    return modes.slope(stream, 1), -modes.slope(stream, 0)
+    falling = modes.inverse_laplacian * vorticity
+    return -modes.slope(falling, 1), modes.slope(falling, 0)
 
 
 def taylor_green(
