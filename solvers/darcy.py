@@ -11,7 +11,7 @@ Good values: a box of 1 m with 64 cells an axis, a of 3 and 12 in patches some c
 
 References:
     Fourier neural operator for parametric partial differential equations (Li et al., 2021,
-    https://arxiv.org/abs/2010.08895), appendix A.3.2, for the problem as it is commonly posed.
+    https://arxiv.org/abs/2010.08895), for the problem as it is commonly posed.
 """
 
 from physgen.shapes import Boundary, State

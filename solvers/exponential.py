@@ -156,8 +156,8 @@ class ETDRK4(Scheme):
 
 
 def circle_mean(function: Callable[[Tensor], Tensor], z: Symbol) -> Symbol:
-    """A function of eigenvalues as its mean over a circle around each (Kassam & Trefethen, 2005,
-    equation 2.5), which is its value where it is analytic."""
+    """A function of eigenvalues as its mean over a circle around each (Kassam & Trefethen, 2005),
+    which is its value, as it has no poles there."""
     angles = 2 * torch.pi * (torch.arange(CIRCLE, dtype=torch.float64) + 0.5) / CIRCLE
     total = torch.zeros_like(z, dtype=torch.complex128)
     for point in torch.exp(1j * angles):

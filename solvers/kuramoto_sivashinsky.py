@@ -4,15 +4,14 @@ r"""Kuramoto-Sivashinsky: flame fronts and films that never come to rest.
 
 Behaviour: waves longer than :math:`2\pi` m grow, most of all those of :math:`2\pi\sqrt2` m, the
 fourth derivative damps short ones, and transport carries energy from the first to the second.
-In boxes longer than about 20 m it is chaotic, and a small error grows by e within some ten
-seconds (less in long boxes: the largest Lyapunov exponent tends to 0.09 /s). The mean of u
-stays. States after 100 s have forgotten where they began.
+In boxes longer than about 20 m it is chaotic, and a small error grows by e in some ten to
+twenty seconds. The mean of u stays. States after 100 s have forgotten where they began.
 Good values: a box of 22 m with 64 points, or of 64 m with 256; time steps of 0.05 to 0.25 s.
 
 References:
     Kuramoto & Tsuzuki (1976, https://doi.org/10.1143/PTP.55.356); Sivashinsky (1977,
     https://doi.org/10.1016/0094-5765(77)90096-0).
-    Kassam & Trefethen (2005), section 4, for this scheme on it.
+    Kassam & Trefethen (2005, https://doi.org/10.1137/S1064827502410633), for this scheme on it.
 """
 
 from dataclasses import dataclass

@@ -16,8 +16,8 @@ are of first order in the step and second in the spacing; fronts need some four 
 Good values: the defaults, velocities up to 3 m/s; steps five times as long change the state after
 one second by some 1e-4 m/s.
 
-Sources: DiffPhyCon (Wei et al., 2024, https://arxiv.org/abs/2407.06494), section 5.1 and its
-published code.
+Sources: DiffPhyCon (Wei et al., 2024, https://arxiv.org/abs/2407.06494) and its published
+code.
 """
 
 import torch

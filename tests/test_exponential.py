@@ -119,7 +119,7 @@ def exponax_vorticity(ex: Any, dt: float) -> Any:  # noqa: ANN401
         pytest.param(
             Burgers(0.05), 1, 1.0, 0.005, 0.0, 1.0, exponax_burgers, marks=pytest.mark.slow
         ),
-        (Burgers(0.1), 2, 1.0, 0.005, 0.0, 1.0, exponax_plane),
+        pytest.param(Burgers(0.1), 2, 1.0, 0.005, 0.0, 1.0, exponax_plane, marks=pytest.mark.slow),
         (KuramotoSivashinsky(), 1, 22.0, 0.05, 0.0, 1.0, exponax_kuramoto),
         pytest.param(Fisher(), 1, 20.0, 0.05, 0.5, 0.4, exponax_fisher, marks=pytest.mark.slow),
         pytest.param(

@@ -48,6 +48,7 @@ def test_data_of_diffphycon_have_its_scale() -> None:
     (x,) = solver.grid.places(LIKE)
     u, w = two_humps(1000, x, generator()), eight_pushes(1000, 10, x, generator(1))
     assert w.square().flatten(1).sum(1).mean().item() == pytest.approx(755, rel=0.1)
+    assert (u + u.flip(-1)).mean(0).abs().max() < 0.1 < u.mean(0).max()  # mirrored in the mean
     few = slice(0, 400)
     last = drive(solver, u[few], w[few], 200)[:, -1]
     alone = drive(solver, u[few], 0 * w[few], 200)[:, -1]
