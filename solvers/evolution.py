@@ -50,6 +50,19 @@ def constant(boundary: Boundary, intervals: int) -> Controls:
     return boundary[:, None].expand(-1, intervals, *boundary.shape[1:])
 
 
+def refuse_other_grid(state: State, channels: int, points: tuple[int, ...]) -> None:
+    """Refuse what is no state on so many points.
+
+    Raises:
+        ValueError: its channels or points are others.
+    """
+    if state.shape[1:] != (channels, *points):
+        raise ValueError(
+            f"a state must have {channels} channels on {points} points, got "
+            f"{tuple(state.shape[1:])}: was it made for another grid?"
+        )
+
+
 def drive(solver: Evolution, state: State, controls: Controls, steps: int) -> Trajectory:
     """The states after each interval of ``steps`` steps, the first one ``state`` itself.
 

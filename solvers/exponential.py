@@ -27,7 +27,7 @@ from jaxtyping import Num
 from torch import Tensor
 
 from physgen.shapes import Boundary, State
-from physgen.solvers.evolution import Evolution
+from physgen.solvers.evolution import Evolution, refuse_other_grid
 from physgen.solvers.periodic import Modes, Periodic, Spectrum
 
 CIRCLE = 32
@@ -232,13 +232,13 @@ class Spectral(Evolution):
     def _nonlinear(self, modes: Modes, boundary: Boundary) -> Nonlinear:
         if not boundary.shape[1]:
             return lambda spectrum: self.equation.nonlinear(spectrum, modes)
-        self.grid.check(boundary, len(self.fields))
+        refuse_other_grid(boundary, len(self.fields), self.grid.points)
         forcing = modes.forward(boundary)
         return lambda spectrum: self.equation.nonlinear(spectrum, modes) + forcing
 
     def _prepare(self, state: State) -> "_Prepared":
         """All that a step needs, in the precision of a state and where it is."""
-        self.grid.check(state, len(self.fields))
+        refuse_other_grid(state, len(self.fields), self.grid.points)
         key = state.dtype, state.device
         if key not in self._prepared:
             exact = Modes(self.grid, self.equation.degree, torch.zeros((), dtype=torch.float64))

@@ -14,8 +14,6 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from physgen.shapes import State
-
 Spectrum = Complex[Tensor, "batch channel *mode"]
 """Amplitudes of the Fourier modes of a state."""
 
@@ -59,18 +57,6 @@ class Periodic:
             for h, n in zip(self.spacing, self.points, strict=True)
         ]
         return tuple(place.to(like) for place in torch.meshgrid(*lines, indexing="ij"))
-
-    def check(self, state: State, channels: int) -> None:
-        """Refuse what is no state on this box.
-
-        Raises:
-            ValueError: its channels or points are others.
-        """
-        if state.shape[1:] != (channels, *self.points):
-            raise ValueError(
-                f"a state must have {channels} channels on {self.points} points, got "
-                f"{tuple(state.shape[1:])}: was it made for another grid?"
-            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,18 +53,6 @@ class Walled:
         ]
         return tuple(place.to(like) for place in torch.meshgrid(*lines, indexing="ij"))
 
-    def check(self, state: State, channels: int) -> None:
-        """Refuse what is no state between these walls.
-
-        Raises:
-            ValueError: its channels or points are others.
-        """
-        if state.shape[1:] != (channels, *self.points):
-            raise ValueError(
-                f"a state must have {channels} channels on {self.points} points, got "
-                f"{tuple(state.shape[1:])}: was it made for another grid?"
-            )
-
     def laplacian(self, state: State) -> State:
         """The sum of second differences over the squares of their spacings."""
         total = torch.zeros_like(state)

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from physgen.shapes import Boundary, PerSample, State
-from physgen.solvers.evolution import Evolution
+from physgen.solvers.evolution import Evolution, refuse_other_grid
 from physgen.solvers.walled import Walled
 
 
@@ -93,6 +93,6 @@ class Wave(Evolution):
         return torch.as_tensor(self.speed, dtype=like.dtype, device=like.device).square()
 
     def _check(self, state: State, boundary: Boundary) -> None:
-        self.grid.check(state, 2)
+        refuse_other_grid(state, 2, self.grid.points)
         if boundary.shape[1]:
-            self.grid.check(boundary, 1)
+            refuse_other_grid(boundary, 1, self.grid.points)
