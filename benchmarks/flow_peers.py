@@ -14,34 +14,17 @@ does to it, but not all: look at the load that is printed, and run it again.
 
 import json
 import os
-import shutil
-import subprocess
-import sys
-import venv
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 from peers.circle import DURATION, Solution, Step
+from peers.environment import ENVS, JAX, Contender, run
 from rich.console import Console
 from rich.table import Table
 
 DRAG = 1.35
 """Of a circle at Re = 100 in an unbounded stream (Liu, Zheng and Sung 1998: 1.350 ± 0.012)."""
-JAX = ("jax==0.10.2", "jaxlib==0.10.2", "numpy==2.4.6", "scipy==1.17.1")
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A flow solver that is timed."""
-
-    name: str
-    module: str
-    """Of ``peers``, which simulates the circle with it."""
-    packages: tuple[str, ...]
-    """Its environment; empty for the one that runs this."""
-    body: str
-    """What it makes of the circle."""
 
 
 CONTENDERS = (
@@ -78,49 +61,10 @@ class FlowPeers:
     """Names, or parts of names, of those to run; all if none is given."""
     against: str = "jax-cfd"
     """Name, or a part of it, of the one that the ratios are made with."""
-    envs: Path = Path.home() / ".cache" / "physgen" / "peers"
+    envs: Path = ENVS
     """Where the environments are made, and found again."""
     core: int = 0
     """The processor that does the work."""
-
-
-def python_of(contender: Contender, envs: Path) -> str:
-    """The interpreter that has its packages, installed if they are not there yet."""
-    if not contender.packages:
-        return sys.executable
-    folder = envs / contender.name.replace(" ", "-").lower()
-    python, complete = folder / "bin" / "python", folder / "packages.txt"
-    wanted = "\n".join(contender.packages)
-    if not complete.exists() or complete.read_text() != wanted:
-        venv.create(folder, clear=True, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-qq", *contender.packages], check=True)
-        complete.write_text(wanted)
-    return str(python)
-
-
-def run(contender: Contender, options: FlowPeers, arguments: tuple[str, ...]) -> str:
-    """The last line of what its module says, on one core and with one thread."""
-    pin = shutil.which("taskset")
-    command = (
-        *((pin, "-c", str(options.core)) if pin else ()),
-        *(python_of(contender, options.envs), "-m", f"peers.{contender.module}", *arguments),
-    )
-    alone = {
-        "JAX_PLATFORMS": "cpu",
-        "OMP_NUM_THREADS": "1",
-        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-    }
-    ended = subprocess.run(
-        command,
-        check=False,
-        cwd=Path(__file__).parent,
-        env=os.environ | alone,
-        capture_output=True,
-        text=True,
-    )
-    if ended.returncode:
-        raise RuntimeError(ended.stderr.strip().rpartition("\n")[2])
-    return ended.stdout.strip().rpartition("\n")[2]
 
 
 def main(options: FlowPeers) -> None:
@@ -137,16 +81,17 @@ def main(options: FlowPeers) -> None:
         for size in options.sizes:
             console.print(f"{contender.name}, {size} x {size} ...", style="dim")
             try:
-                said = run(
-                    contender, options, ("--size", str(size), "--repeats", str(options.repeats))
-                )
+                words = ("--size", str(size), "--repeats", str(options.repeats))
+                said = run(contender, options.envs, options.core, words)
                 steps[size, contender.name] = Step(**json.loads(said))
             except RuntimeError as error:
                 failures.append(f"{contender.name}, {size} x {size}: {error}")
         if options.solution:
             console.print(f"{contender.name}, to a mean drag ...", style="dim")
             try:
-                solutions[contender.name] = Solution(**json.loads(run(contender, options, ())))
+                solutions[contender.name] = Solution(
+                    **json.loads(run(contender, options.envs, options.core, ()))
+                )
             except RuntimeError as error:
                 failures.append(f"{contender.name}, to a mean drag: {error}")
     if steps:

@@ -1,4 +1,4 @@
-"""Flows for ParaView and all that reads VTK's XML files."""
+"""Flows and other fields for ParaView and all that reads VTK's XML files."""
 
 import xml.etree.ElementTree as xml
 from collections.abc import Iterable, Sequence
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from physgen.datasets.field import Fields
 from physgen.datasets.flow import FIELDS, Flows, Outline, write_forces
 from physgen.files import whole, write_text
 
@@ -26,10 +27,11 @@ def write_vtk(folder: Path, flows: Flows, sample: int) -> list[Path]:
     Returns: the files to open.
     """
     instants = range(len(flows.time))
-    opened = [_series(folder, "flow", flows, (image(flows, sample, k) for k in instants))]
+    images = (image(flows, sample, k) for k in instants)
+    opened = [_series(folder, "flow", flows.time, images)]
     if flows.bodies and flows.moving:
         outlines = (lines(flows.pose(sample, k)) for k in instants)
-        opened.append(_series(folder, "bodies", flows, outlines))
+        opened.append(_series(folder, "bodies", flows.time, outlines))
     elif flows.bodies:
         opened.append(folder / "bodies.vtp")
         _save(lines(flows.pose(sample, 0)), opened[-1])
@@ -83,8 +85,36 @@ def lines(outlines: Sequence[Outline]) -> "PolyData":
     return mesh
 
 
+def write_images(folder: Path, fields: Fields, sample: int) -> Path:
+    """One sample of other fields as a time series of images, listed by ``fields.pvd``.
+
+    Each point is the middle of a cell; axes that a line or a plane lacks have one cell.
+
+    Returns: the file to open.
+    """
+    instants = range(len(fields.time))
+    return _series(folder, "fields", fields.time, (_cells_of(fields, sample, k) for k in instants))
+
+
+def _cells_of(fields: Fields, sample: int, instant: int) -> "ImageData":
+    import pyvista
+
+    spacing = fields.spacing
+    thin = min(spacing)
+    missing = 3 - len(spacing)
+    grid = pyvista.ImageData(
+        dimensions=(*(len(axis) + 1 for axis in fields.axes.values()), *[2] * missing),
+        spacing=(*spacing, *[thin] * missing),
+        origin=(*(low for low, _ in fields.extent), *[0.0] * missing),
+    )
+    for name, values in fields.values.items():
+        grid.cell_data[name] = values[sample, instant].ravel(order="F")
+    grid.field_data["TimeValue"] = [float(fields.time[instant])]
+    return grid
+
+
 def _series(
-    folder: Path, name: str, flows: Flows, meshes: "Iterable[ImageData | PolyData]"
+    folder: Path, name: str, time: np.ndarray, meshes: "Iterable[ImageData | PolyData]"
 ) -> Path:
     import pyvista
 
@@ -93,7 +123,7 @@ def _series(
         ending = "vti" if isinstance(mesh, pyvista.ImageData) else "vtp"
         file = folder / name / f"{name}_{instant:04d}.{ending}"
         _save(mesh, file)
-        times.append((float(flows.time[instant]), f"{name}/{file.name}"))
+        times.append((float(time[instant]), f"{name}/{file.name}"))
     write_text(folder / f"{name}.pvd", pvd(times))
     return folder / f"{name}.pvd"
 

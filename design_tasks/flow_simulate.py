@@ -217,11 +217,22 @@ def relative_pressure(pressure: Tensor, fluid: Tensor) -> Tensor:
 
 def table(found: Simulated) -> Table:
     """The figures beside the published ones."""
-    grid = Table(title=f"{found.case}: {found.cells[0]} x {found.cells[1]} cells", box=box.SIMPLE)
-    for name, side in (("", "left"), ("here", "right"), ("published", "right"), ("off", "right")):
+    grid = figures_table(
+        f"{found.case}: {found.cells[0]} x {found.cells[1]} cells", found.rows, "published"
+    )
+    grid.caption = (
+        f"{found.steps} steps in {found.seconds:.0f} s; largest divergence {found.divergence:.0e}"
+    )
+    return grid
+
+
+def figures_table(title: str, rows: Sequence[Row], known: str) -> Table:
+    """Figures of a run, each beside what is known of it and how."""
+    grid = Table(title=title, box=box.SIMPLE)
+    for name, side in (("", "left"), ("here", "right"), (known, "right"), ("off", "right")):
         grid.add_column(name, justify="right" if side == "right" else "left")
     grid.add_column("source", style="dim")
-    for row in found.rows:
+    for row in rows:
         value = "none" if row.value is None else f"{row.value:.4f}"
         if row.value and abs(row.value) < 1e-3:
             value = f"{row.value:.1e}"
@@ -229,17 +240,14 @@ def table(found: Simulated) -> Table:
             value += f" ± {row.half:.4f}"
         off = row.deviation
         if row.reference is None:
-            known, away = "", ""
+            told, away = "", ""
         else:
             low, high = row.reference
-            known = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+            told = f"{low:g}" if low == high else f"{low:g} to {high:g}"
             away = (
                 "within"
                 if off == 0
                 else (f"{100 * off:.1f} %" if off and any(row.reference) else "")
             )
-        grid.add_row(row.figure, value, known, away, row.source)
-    grid.caption = (
-        f"{found.steps} steps in {found.seconds:.0f} s; largest divergence {found.divergence:.0e}"
-    )
+        grid.add_row(row.figure, value, told, away, row.source)
     return grid

@@ -205,6 +205,28 @@ def simulate(name: str) -> Callable[[Arguments], None]:
     return run
 
 
+def simulate_equation(name: str) -> Callable[[Arguments], None]:
+    """The command that runs one named equation."""
+
+    def run(arguments: Arguments) -> None:
+        from physgen.design_tasks import equation_simulate
+        from physgen.design_tasks.equation_cases import CASES
+
+        machine = "--json" in arguments
+        rest = [word for word in arguments if word != "--json"]
+        case = parse(CASES[name], f"simulate {name}", rest)
+        with stages() as shown:
+            found = equation_simulate.simulate(case, shown)
+        if machine:
+            print((case.out / "simulation.json").read_text())
+            return
+        out = console()
+        out.print(equation_simulate.table(found))
+        out.print(f"Look at {case.out / 'sheet.png'}; all in {case.out}")
+
+    return run
+
+
 def simulate_lilypad(arguments: Arguments) -> None:
     from physgen.design_tasks import flow_lilypad
 
@@ -350,6 +372,19 @@ COMMANDS = (
         ("simulate", "lilypad"),
         "Two foils in line, in the set-up of a published design.",
         simulate_lilypad,
+    ),
+    *(
+        Command(("simulate", name), about, simulate_equation(name))
+        for name, about in (
+            ("burgers", "Waves that steepen into fronts, against Cole and Hopf."),
+            ("kdv", "Two solitons that pass through one another, against Hirota."),
+            ("kuramoto", "A flame front that grows chaotic."),
+            ("fisher", "A population that spreads, against its exact fronts."),
+            ("gray-scott", "Drops that grow into a pattern."),
+            ("turbulence", "Vortices of a plane flow that merge and decay."),
+            ("wave", "A membrane that was struck, against its exact tones."),
+            ("walled-burgers", "The flow of DiffPhyCon's control problem."),
+        )
     ),
     Command(
         ("verify", "pair"), "Whether two foils in line save drag on finer grids too.", verify_pair
