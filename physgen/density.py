@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from physgen.energy import Energy
@@ -45,6 +46,40 @@ class At(Energy):
 
     def energy(self, z: Sample, s: Level) -> PerSample:
         return self.term.energy(z, self.level)
+
+
+class Flat(Energy):
+    """No opinion at all: the energy is zero everywhere."""
+
+    def energy(self, z: Sample, s: Level) -> PerSample:
+        return torch.zeros(len(z), dtype=z.dtype, device=z.device)
+
+
+class Bridge(Energy):
+    r"""A density on the way from one to another, :math:`p_\beta \propto p_0^{1 - \beta}
+    p_1^\beta`, of both clean densities.
+
+    Arguments:
+        base: :math:`p_0`.
+        target: :math:`p_1`.
+        share: :math:`\beta`, from 0 to 1; one, or one a sample.
+    """
+
+    def __init__(
+        self, base: Energy, target: Energy, share: float | Float[Tensor, " batch"]
+    ) -> None:
+        self.base = base
+        self.target = target
+        self.share = share
+
+    def energy(self, z: Sample, s: Level) -> PerSample:
+        return (1 - self.share) * self.base.energy(z, 0.0) + self.share * self.target.energy(
+            z, 0.0
+        )
+
+    def rise(self, z: Sample) -> PerSample:
+        r"""By how much the energy grows with the share, :math:`E_1 - E_0`."""
+        return self.target.energy(z, 0.0) - self.base.energy(z, 0.0)
 
 
 class Drawable(Energy):

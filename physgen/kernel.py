@@ -57,7 +57,10 @@ class Info(NamedTuple):
     accepted: PerSample
     """One where the move was accepted, zero where not."""
     log_ratio: PerSample
-    """Logarithm of the acceptance ratio."""
+    """Logarithm of the acceptance ratio; zero where it was neither tested nor known."""
+    owed: PerSample | None = None
+    """The same, of a move made without the test by a term with a value: what an importance
+    weight must make up for."""
 
     @property
     def probability(self) -> PerSample:
@@ -166,13 +169,12 @@ class ULA(Gradient):
     def step(
         self, chain: Chain, term: Score, s: float, generator: torch.Generator
     ) -> tuple[Chain, Info]:
-        noise = noise_like(chain.z, generator)
-        scale = math.hypot(s, self.spread)
-        drift = self.size * (scale / s) ** 2
-        assert chain.shift is not None
-        z = chain.z + drift * chain.shift + math.sqrt(2 * self.size) * scale * noise
-        always = torch.ones(len(z), dtype=z.dtype, device=z.device)
-        return arrive(term, z, s), Info(always, torch.zeros_like(always))
+        there, proposal = _langevin(self, chain, term, s, generator)
+        always = torch.ones_like(proposal)
+        if not isinstance(term, Energy):
+            return there, Info(always, torch.zeros_like(always))
+        owed = log_rise(term, chain, there, s) + proposal
+        return there, Info(always, owed, owed)
 
 
 @dataclass(frozen=True)
@@ -188,16 +190,22 @@ class MALA(Sized, Gradient):
     def step(
         self, chain: Chain, term: Score, s: float, generator: torch.Generator
     ) -> tuple[Chain, Info]:
-        noise = noise_like(chain.z, generator)
-        scale = math.hypot(s, self.spread)
-        drift = self.size * (scale / s) ** 2
-        assert chain.shift is not None
-        z = chain.z + drift * chain.shift + math.sqrt(2 * self.size) * scale * noise
-        there = arrive(term, z, s)
-        assert there.shift is not None
-        back = (chain.z - z - drift * there.shift) / (math.sqrt(2 * self.size) * scale)
-        proposal = (_sum(noise.square()) - _sum(back.square())) / 2
+        there, proposal = _langevin(self, chain, term, s, generator)
         return choose(chain, there, log_rise(term, chain, there, s) + proposal, generator)
+
+
+def _langevin(
+    kernel: ULA | MALA, chain: Chain, term: Score, s: float, generator: torch.Generator
+) -> tuple[Chain, PerSample]:
+    """Where an Euler step leads, and how much likelier the same way back is proposed."""
+    noise = noise_like(chain.z, generator)
+    scale = math.hypot(s, kernel.spread)
+    drift, blur = kernel.size * (scale / s) ** 2, math.sqrt(2 * kernel.size) * scale
+    assert chain.shift is not None
+    there = arrive(term, chain.z + drift * chain.shift + blur * noise, s)
+    assert there.shift is not None
+    back = (chain.z - there.z - drift * there.shift) / blur
+    return there, (_sum(noise.square()) - _sum(back.square())) / 2
 
 
 @dataclass(frozen=True)
@@ -268,9 +276,14 @@ class UnadjustedHMC(Gradient):
             s,
             _sizes(self, chain.z, s, generator),
             self.leapfrogs,
-            measured=False,
+            measured=isinstance(term, Energy),
         )
-        return there, Info(torch.ones_like(gain), gain)
+        always = torch.ones_like(gain)
+        if not isinstance(term, Energy):
+            return there, Info(always, gain)
+        assert there.momentum is not None
+        owed = gain + (_sum(momentum.square()) - _sum(there.momentum.square())) / 2
+        return there, Info(always, owed, owed)
 
 
 def _refreshed(chain: Chain, kept: float, generator: torch.Generator) -> Tensor:

@@ -171,6 +171,8 @@ def test_what_is_not_log_concave_is_refused() -> None:
             100,
             source(1),
         )
+    with pytest.raises(ValueError, match="its slope rises"):
+        Tangents(lambda x: x.square() / 2 - x.pow(4), torch.tensor([[-1.0, -0.1, 0.1, 1.0]]))
     with pytest.raises(ValueError, match="leftmost point"):
         reject_adaptively(lambda x: -x.square(), torch.tensor([[1.0, 2.0]]), 100, source(1))
 
@@ -197,7 +199,10 @@ def test_log_z_and_means_lie_within_their_errors() -> None:
     for seed in range(30):
         drawn = importance(both, wide, 1000, source(seed))
         z.append((drawn.log_z - product.log_mass) / drawn.log_z_error)
-        for moment, wanted in ((drawn.x, mean), (drawn.x.square(), variance + mean.square())):
+        for moment, wanted in (
+            (3 + drawn.x, 3 + mean),
+            (drawn.x.square(), variance + mean.square()),
+        ):
             found = drawn.mean(moment)
             z.extend((found.value - wanted) / found.error)
         mass = drawn.integral(torch.ones(1000))
