@@ -1,7 +1,9 @@
 """The gallery of samplers runs, draws what it says, and paints it."""
 
 import runpy
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,9 @@ GALLERY = runpy.run_path(str(Path(__file__).parent.parent / "examples" / "densit
 
 
 @pytest.mark.parametrize("sampler", GALLERY["GALLERY"], ids=lambda sampler: sampler.__name__)
-def test_a_sampler_of_the_gallery_fits_its_density(sampler) -> None:  # noqa: ANN001
+def test_a_sampler_of_the_gallery_fits_its_density(
+    sampler: Callable[[int, torch.Generator], Any],
+) -> None:
     generator = torch.Generator().manual_seed(1)
     drawn = sampler(150, generator)
     assert stein_test(drawn.density, drawn.x, generator).p_value > 0.005
