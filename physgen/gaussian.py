@@ -13,14 +13,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.energy import Energy, Precision
+from physgen.density import Drawable, Moments
+from physgen.energy import Precision
 from physgen.shapes import Level, PerSample, Sample
 
 Mean = Float[Tensor, "component dimension"]
 Covariance = Float[Tensor, "component dimension dimension"]
 
 
-class GaussianMixture(Energy):
+class GaussianMixture(Drawable):
     r""":math:`\sum_k w_k \mathcal N(\mu_k, \Sigma_k)` on vectors, normalised, at every level.
 
     Arguments:
@@ -89,6 +90,13 @@ class GaussianMixture(Energy):
     @property
     def log_mass(self) -> Tensor:
         return self.log_weight.logsumexp(0)
+
+    def moments(self) -> Moments:
+        """Those of the clean density."""
+        weight = self.log_weight.softmax(0)[:, None]
+        mean = (weight * self.mean).sum(0)
+        within = self.covariance.diagonal(dim1=-2, dim2=-1)
+        return Moments(mean, (weight * (within + (self.mean - mean).square())).sum(0))
 
     def normalised(self) -> GaussianMixture:
         return GaussianMixture(self.log_weight - self.log_mass, self.mean, self.covariance)

@@ -19,12 +19,15 @@ References:
     https://arxiv.org/abs/2307.14012, for the line integral.
 """
 
+from __future__ import annotations
+
 import abc
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from physgen.energy import Energy, Score
@@ -33,12 +36,16 @@ from physgen.shapes import PerSample, Sample
 NODES = ((0.5 - math.sqrt(0.15), 5 / 18), (0.5, 8 / 18), (0.5 + math.sqrt(0.15), 5 / 18))
 """Three-point Gauss quadrature on [0, 1]: node and weight."""
 
+DIVERGED = 1000.0
+"""A trajectory that loses so much log density has left the density's scale: Stan's bound."""
+
 
 class Chain(NamedTuple):
     """Where every chain is, and what is known there."""
 
     z: Sample
-    shift: Sample
+    shift: Sample | None
+    """``None`` where the kernel does not follow the score."""
     energy: PerSample | None
     """``None`` where the term has no value."""
     momentum: Sample | None = None
@@ -50,7 +57,20 @@ class Info(NamedTuple):
     accepted: PerSample
     """One where the move was accepted, zero where not."""
     log_ratio: PerSample
-    """Logarithm of the acceptance ratio."""
+    """Logarithm of the acceptance ratio; zero where it was neither tested nor known."""
+    owed: PerSample | None = None
+    """The same, of a move made without the test by a term with a value: what an importance
+    weight must make up for."""
+
+    @property
+    def probability(self) -> PerSample:
+        """That of being accepted: less noisy than what the coin said."""
+        return self.log_ratio.clamp(max=0).exp().nan_to_num(0.0)
+
+    @property
+    def diverged(self) -> Bool[Tensor, " batch"]:
+        """Whether the move ended in numbers that mean nothing: it was too long."""
+        return ~(self.log_ratio > -DIVERGED)
 
 
 def arrive(term: Score, z: Sample, s: float) -> Chain:
@@ -75,9 +95,9 @@ def log_rise(term: Score, here: Chain, there: Chain, s: float) -> PerSample:
 class Kernel(abc.ABC):
     """A move of chains at one level."""
 
+    @abc.abstractmethod
     def init(self, term: Score, z: Sample, s: float) -> Chain:
         """Chains that begin at ``z``."""
-        return arrive(term, z, s)
 
     @abc.abstractmethod
     def step(
@@ -86,7 +106,31 @@ class Kernel(abc.ABC):
         """One move."""
 
 
-def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
+class Gradient(Kernel):
+    """A kernel that follows the score, which chains hence carry with them."""
+
+    def init(self, term: Score, z: Sample, s: float) -> Chain:
+        return arrive(term, z, s)
+
+
+@dataclass(frozen=True)
+class Sized(Kernel):
+    """A kernel with a step size and an acceptance to choose it by; see :mod:`physgen.tuning`."""
+
+    size: float
+
+    @property
+    @abc.abstractmethod
+    def aim(self) -> float:
+        """The acceptance at which the kernel explores fastest."""
+
+    def resized(self, size: float) -> Sized:
+        """The same kernel with another step size."""
+        return replace(self, size=size)
+
+
+def noise_like(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Unit noise of the shape, dtype and device of samples."""
     return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
 
 
@@ -94,10 +138,10 @@ def _sum(x: Tensor) -> PerSample:
     return x.flatten(1).sum(1)
 
 
-def _metropolis(
+def choose(
     here: Chain, there: Chain, log_ratio: PerSample, generator: torch.Generator
 ) -> tuple[Chain, Info]:
-    """Each chain goes there with the probability of its ratio, and else stays."""
+    """Metropolis' rule: each chain goes there with the probability of its ratio, or stays."""
     coin = torch.rand(
         log_ratio.shape, generator=generator, dtype=log_ratio.dtype, device=log_ratio.device
     )
@@ -106,12 +150,15 @@ def _metropolis(
     energy = None
     if here.energy is not None and there.energy is not None:
         energy = torch.where(accept, there.energy, here.energy)
-    z, shift = torch.where(wide, there.z, here.z), torch.where(wide, there.shift, here.shift)
-    return Chain(z, shift, energy), Info(accept.to(log_ratio.dtype), log_ratio)
+    shift = None
+    if here.shift is not None and there.shift is not None:
+        shift = torch.where(wide, there.shift, here.shift)
+    after = Chain(torch.where(wide, there.z, here.z), shift, energy)
+    return after, Info(accept.to(log_ratio.dtype), log_ratio)
 
 
 @dataclass(frozen=True)
-class ULA(Kernel):
+class ULA(Gradient):
     r"""Langevin's equation by Euler steps, :math:`z' = z + h s^2 \nabla \log \pi +
     \sqrt{2h}\, s \xi`, never rejected and hence biased: a unit Gaussian gets the variance
     :math:`1 / (1 - h / 2)`."""
@@ -122,36 +169,47 @@ class ULA(Kernel):
     def step(
         self, chain: Chain, term: Score, s: float, generator: torch.Generator
     ) -> tuple[Chain, Info]:
-        noise = _noise(chain.z, generator)
-        scale = math.hypot(s, self.spread)
-        drift = self.size * (scale / s) ** 2
-        z = chain.z + drift * chain.shift + math.sqrt(2 * self.size) * scale * noise
-        always = torch.ones(len(z), dtype=z.dtype, device=z.device)
-        return arrive(term, z, s), Info(always, torch.zeros_like(always))
+        there, proposal = _langevin(self, chain, term, s, generator)
+        always = torch.ones_like(proposal)
+        if not isinstance(term, Energy):
+            return there, Info(always, torch.zeros_like(always))
+        owed = log_rise(term, chain, there, s) + proposal
+        return there, Info(always, owed, owed)
 
 
 @dataclass(frozen=True)
-class MALA(Kernel):
+class MALA(Sized, Gradient):
     """The same proposal, accepted by Metropolis and Hastings' rule: unbiased."""
 
-    size: float
     spread: float = 0.0
+
+    @property
+    def aim(self) -> float:
+        return 0.574
 
     def step(
         self, chain: Chain, term: Score, s: float, generator: torch.Generator
     ) -> tuple[Chain, Info]:
-        noise = _noise(chain.z, generator)
-        scale = math.hypot(s, self.spread)
-        drift = self.size * (scale / s) ** 2
-        z = chain.z + drift * chain.shift + math.sqrt(2 * self.size) * scale * noise
-        there = arrive(term, z, s)
-        back = (chain.z - z - drift * there.shift) / (math.sqrt(2 * self.size) * scale)
-        proposal = (_sum(noise.square()) - _sum(back.square())) / 2
-        return _metropolis(chain, there, log_rise(term, chain, there, s) + proposal, generator)
+        there, proposal = _langevin(self, chain, term, s, generator)
+        return choose(chain, there, log_rise(term, chain, there, s) + proposal, generator)
+
+
+def _langevin(
+    kernel: ULA | MALA, chain: Chain, term: Score, s: float, generator: torch.Generator
+) -> tuple[Chain, PerSample]:
+    """Where an Euler step leads, and how much likelier the same way back is proposed."""
+    noise = noise_like(chain.z, generator)
+    scale = math.hypot(s, kernel.spread)
+    drift, blur = kernel.size * (scale / s) ** 2, math.sqrt(2 * kernel.size) * scale
+    assert chain.shift is not None
+    there = arrive(term, chain.z + drift * chain.shift + blur * noise, s)
+    assert there.shift is not None
+    back = (chain.z - there.z - drift * there.shift) / blur
+    return there, (_sum(noise.square()) - _sum(back.square())) / 2
 
 
 @dataclass(frozen=True)
-class HMC(Kernel):
+class HMC(Sized, Gradient):
     r"""Hamiltonian moves: a refreshed momentum, leapfrog steps, and a test of the energy.
 
     With :math:`v` the momentum in units of the noise, a leapfrog step of size :math:`h` is
@@ -167,11 +225,14 @@ class HMC(Kernel):
         jitter: Steps are drawn, for each move and chain, within this share around ``size``.
     """
 
-    size: float
     leapfrogs: int = 3
     kept: float = 0.0
     jitter: float = 0.2
     spread: float = 0.0
+
+    @property
+    def aim(self) -> float:
+        return 0.8
 
     def step(
         self, chain: Chain, term: Score, s: float, generator: torch.Generator
@@ -187,13 +248,13 @@ class HMC(Kernel):
         )
         assert there.momentum is not None
         kinetic = (_sum(momentum.square()) - _sum(there.momentum.square())) / 2
-        after, info = _metropolis(chain, there, gain + kinetic, generator)
+        after, info = choose(chain, there, gain + kinetic, generator)
         wide = info.accepted.view(-1, *[1] * (momentum.ndim - 1)) > 0
         return after._replace(momentum=torch.where(wide, there.momentum, -momentum)), info
 
 
 @dataclass(frozen=True)
-class UnadjustedHMC(Kernel):
+class UnadjustedHMC(Gradient):
     """Hamiltonian moves without the test: biased by the square of the step.
 
     A unit Gaussian gets the variance :math:`1 / (1 - h^2 / 4)` (without jitter).
@@ -215,13 +276,18 @@ class UnadjustedHMC(Kernel):
             s,
             _sizes(self, chain.z, s, generator),
             self.leapfrogs,
-            measured=False,
+            measured=isinstance(term, Energy),
         )
-        return there, Info(torch.ones_like(gain), gain)
+        always = torch.ones_like(gain)
+        if not isinstance(term, Energy):
+            return there, Info(always, gain)
+        assert there.momentum is not None
+        owed = gain + (_sum(momentum.square()) - _sum(there.momentum.square())) / 2
+        return there, Info(always, owed, owed)
 
 
 def _refreshed(chain: Chain, kept: float, generator: torch.Generator) -> Tensor:
-    fresh = _noise(chain.z, generator)
+    fresh = noise_like(chain.z, generator)
     if chain.momentum is None:
         return fresh
     return kept * chain.momentum + math.sqrt(1 - kept**2) * fresh
@@ -240,18 +306,21 @@ def _leapfrogs(
 ) -> tuple[Chain, PerSample]:
     """Where leapfrog steps lead, and by how much the log density rises on the way if measured."""
     gain = torch.zeros(len(chain.z), dtype=chain.z.dtype, device=chain.z.device)
-    for _ in range(count):
-        assert chain.momentum is not None
-        momentum = chain.momentum + size / (2 * s) * chain.shift
-        there = arrive(term, chain.z + size * s * momentum, s)
+    assert chain.momentum is not None and chain.shift is not None
+    stride, kick = size * s, size / s
+    momentum = torch.addcmul(chain.momentum, kick / 2, chain.shift)
+    for left in reversed(range(count)):
+        there = arrive(term, torch.addcmul(chain.z, stride, momentum), s)
+        assert there.shift is not None
         if measured:
             gain = gain + log_rise(term, chain, there, s)
-        chain = there._replace(momentum=momentum + size / (2 * s) * there.shift)
-    return chain, gain
+        momentum = torch.addcmul(momentum, kick if left else kick / 2, there.shift)
+        chain = there
+    return chain._replace(momentum=momentum), gain
 
 
 @dataclass(frozen=True)
-class Renoise(Kernel):
+class Renoise(Gradient):
     r"""Up to a noisier level and back by an ancestral step: a Gibbs move through more noise.
 
     It leaves the density as it is up to the error of the ancestral step, and, needing no
@@ -268,9 +337,9 @@ class Renoise(Kernel):
         self, chain: Chain, term: Score, s: float, generator: torch.Generator
     ) -> tuple[Chain, Info]:
         up = self.ratio * s
-        z = chain.z + math.sqrt(up**2 - s**2) * _noise(chain.z, generator)
+        z = chain.z + math.sqrt(up**2 - s**2) * noise_like(chain.z, generator)
         clean = term.denoise(z, up)
         tau = s * math.sqrt(1 - 1 / self.ratio**2)
-        z = clean + math.sqrt(s**2 - tau**2) / up * (z - clean) + tau * _noise(z, generator)
+        z = clean + math.sqrt(s**2 - tau**2) / up * (z - clean) + tau * noise_like(z, generator)
         always = torch.ones(len(z), dtype=z.dtype, device=z.device)
         return arrive(term, z, s), Info(always, torch.zeros_like(always))

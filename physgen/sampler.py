@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from physgen.condition import Condition, Free
@@ -219,10 +219,13 @@ def systematic(share: Float[Tensor, " batch"], generator: torch.Generator) -> Te
 
 @dataclass(frozen=True)
 class Draws:
-    """What chains at one density went through."""
+    """What chains at one density went through; :mod:`physgen.diagnostics` judges it."""
 
     z: Float[Tensor, "draw batch *shape"]
-    acceptance: float
+    acceptance: PerSample
+    """Share of its moves that each chain accepted."""
+    diverged: Int[Tensor, " batch"]
+    """How many moves of each chain ended off the density's scale: make steps smaller."""
 
 
 @torch.no_grad()
@@ -244,16 +247,18 @@ def chains(
     chain = kernel.init(term, start, s)
     for _ in range(warmup):
         chain, _ = kernel.step(chain, term, s, generator)
-    kept, accepted = [], []
-    for _ in range(draws):
+    z = torch.empty((draws, *start.shape), dtype=start.dtype, device=start.device)
+    accepted = torch.zeros(len(start), dtype=start.dtype, device=start.device)
+    diverged = torch.zeros(len(start), dtype=torch.long, device=start.device)
+    for i in range(draws):
         for _ in range(thin):
             chain, info = kernel.step(chain, term, s, generator)
-            accepted.append(info.accepted.mean())
-        kept.append(chain.z)
-    z = torch.stack(kept)
+            accepted += info.accepted
+            diverged += info.diverged
+        z[i] = chain.z
     if not z.isfinite().all():
         raise FloatingPointError("chains left the finite numbers: try a smaller step")
-    return Draws(z, torch.stack(accepted).mean().item())
+    return Draws(z, accepted / (draws * thin), diverged)
 
 
 def unit_noise(

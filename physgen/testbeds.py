@@ -1,12 +1,15 @@
 """Exact targets that samplers are held to, and how far samples are from them."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from physgen.gaussian import GaussianMixture
+from physgen.density import Drawable, Moments
+from physgen.gaussian import GaussianMixture, gaussian
+from physgen.shapes import Level, PerSample, Sample
 
 
 def source(seed: int = 0) -> torch.Generator:
@@ -39,6 +42,76 @@ def some_gaussian(seed: int, dimension: int = 3) -> GaussianMixture:
     covariance = root @ root.mT / dimension + 0.3 * torch.eye(dimension, dtype=torch.float64)
     mean = torch.randn(1, dimension, generator=g, dtype=torch.float64)
     return GaussianMixture(torch.zeros(1, dtype=torch.float64), mean, covariance[None])
+
+
+def correlated(dimension: int = 100, correlation: float = 0.9) -> GaussianMixture:
+    r"""A Gaussian whose entries have variances from 0.01 to 1 and remember their neighbours.
+
+    :math:`\Sigma_{ij} = \sigma_i \sigma_j\, \rho^{|i - j|}`, in double precision.
+    """
+    index = torch.arange(dimension, dtype=torch.float64)
+    std = torch.logspace(-1, 0, dimension, dtype=torch.float64)
+    covariance = correlation ** (index[:, None] - index).abs() * std * std[:, None]
+    return gaussian(torch.zeros(dimension, dtype=torch.float64), covariance)
+
+
+@dataclass(frozen=True)
+class Banana(Drawable):
+    r"""Rosenbrock's valley as a density: :math:`x_1 \sim \mathcal N(1, a^2)`,
+    :math:`x_2 \mid x_1 \sim \mathcal N(x_1^2, b^2)`.
+
+    With :math:`a^2 = 10,\ b^2 = 0.1` its energy is the function of Rosenbrock (1960) over 20.
+    """
+
+    length: float = 0.7
+    """:math:`a`."""
+    width: float = 0.5
+    """:math:`b`."""
+
+    def energy(self, z: Sample, s: Level) -> PerSample:
+        x, y = z.unbind(1)
+        square = ((x - 1) / self.length).square() + ((y - x.square()) / self.width).square()
+        return square / 2 + math.log(math.tau * self.length * self.width)
+
+    def sample(self, count: int, generator: torch.Generator) -> Sample:
+        unit = torch.randn(count, 2, generator=generator, device=generator.device)
+        x = 1 + self.length * unit[:, 0]
+        return torch.stack([x, x.square() + self.width * unit[:, 1]], 1)
+
+    def moments(self) -> Moments:
+        a, b = self.length**2, self.width**2
+        return Moments(torch.tensor([1.0, 1 + a]), torch.tensor([a, b + 4 * a + 2 * a**2]))
+
+
+@dataclass(frozen=True)
+class Funnel(Drawable):
+    r"""Neal's funnel: :math:`v \sim \mathcal N(0, \sigma^2)`, and
+    :math:`x_i \mid v \sim \mathcal N(0, e^v)` for the other entries.
+
+    No one step size suits both its mouth and its neck (Neal, 2003, Slice sampling, section 8).
+    """
+
+    dimension: int = 10
+    spread: float = 3.0
+    r""":math:`\sigma`."""
+
+    def energy(self, z: Sample, s: Level) -> PerSample:
+        v, x = z[:, 0], z[:, 1:]
+        count = self.dimension - 1
+        square = (v / self.spread).square() + x.square().sum(1) * (-v).exp()
+        normaliser = self.dimension * math.log(math.tau) / 2 + math.log(self.spread)
+        return (square + count * v) / 2 + normaliser
+
+    def sample(self, count: int, generator: torch.Generator) -> Sample:
+        size = (count, self.dimension)
+        unit = torch.randn(size, generator=generator, device=generator.device)
+        v = self.spread * unit[:, :1]
+        return torch.cat([v, (v / 2).exp() * unit[:, 1:]], 1)
+
+    def moments(self) -> Moments:
+        variance = torch.full((self.dimension,), math.exp(self.spread**2 / 2))
+        variance[0] = self.spread**2
+        return Moments(torch.zeros(self.dimension), variance)
 
 
 def wasserstein(a: Tensor, b: Tensor) -> float:

@@ -6,7 +6,18 @@ import pytest
 import torch
 
 from physgen.energy import Energy, Score
-from physgen.kernel import HMC, MALA, ULA, Chain, Info, Kernel, Renoise, UnadjustedHMC, _metropolis
+from physgen.kernel import (
+    HMC,
+    MALA,
+    ULA,
+    Chain,
+    Gradient,
+    Info,
+    Kernel,
+    Renoise,
+    UnadjustedHMC,
+    choose,
+)
 from physgen.meter import Metered
 from physgen.sampler import chains
 from physgen.shapes import Level, PerSample, Sample
@@ -52,7 +63,7 @@ def test_the_line_integral_stands_in_for_a_missing_value(kernel: Kernel) -> None
 
 
 @dataclass(frozen=True)
-class WrongMALA(Kernel):
+class WrongMALA(Gradient):
     """Accepts by the target alone, as if its proposal were symmetric."""
 
     size: float
@@ -62,7 +73,7 @@ class WrongMALA(Kernel):
     ) -> tuple[Chain, Info]:
         there, _ = ULA(self.size).step(chain, term, s, generator)
         assert chain.energy is not None and there.energy is not None
-        return _metropolis(chain, there, chain.energy - there.energy, generator)
+        return choose(chain, there, chain.energy - there.energy, generator)
 
 
 def test_a_wrong_acceptance_is_seen() -> None:
@@ -98,7 +109,7 @@ def test_the_mean_of_the_acceptance_ratio_is_one_in_equilibrium() -> None:
 
 def test_without_turning_the_momentum_partial_refreshment_is_biased() -> None:
     @dataclass(frozen=True)
-    class NoTurn(Kernel):
+    class NoTurn(Gradient):
         def step(
             self, chain: Chain, term: Score, s: float, generator: torch.Generator
         ) -> tuple[Chain, Info]:

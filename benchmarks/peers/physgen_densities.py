@@ -1,0 +1,49 @@
+"""physgen: HMC, step size and scales tuned, leapfrog steps as asked."""
+
+import torch
+
+from peers.densities import DENSITIES, Array, answer, asked, precision, regression
+from physgen.density import Density
+from physgen.energy import Energy
+from physgen.kernel import HMC
+from physgen.sampler import chains
+from physgen.testbeds import Funnel
+from physgen.tuning import Tuned, tune
+
+
+def density(name: str) -> Energy:
+    if name == "funnel":
+        return Funnel(DENSITIES[name])
+    if name == "gaussian":
+        matrix = torch.from_numpy(precision())
+        return Density(lambda z: ((z @ matrix) * z).sum(1) / 2)
+    features, labels = map(torch.from_numpy, regression())
+    towards = labels @ features
+
+    def regressed(z: torch.Tensor) -> torch.Tensor:
+        fit = torch.nn.functional.softplus(z @ features.T).sum(1) - z @ towards
+        return fit + z.square().sum(1) / 2
+
+    return Density(regressed)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    question = asked()
+    term, generator = density(question.density), torch.Generator().manual_seed(0)
+    start = 0.5 * torch.randn(question.chains, DENSITIES[question.density], generator=generator)
+    tuned: list[Tuned] = []
+
+    def warm() -> None:
+        kernel = HMC(0.1, leapfrogs=question.leapfrogs, jitter=0.5)
+        tuned.append(tune(term, kernel, start, question.warmup, generator))
+
+    def draw() -> tuple[Array, float]:
+        drawn = chains(term, tuned[0].kernel, tuned[0].z, 0, question.draws, generator)
+        return drawn.z.numpy(), question.leapfrogs
+
+    answer(question, warm, draw)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Effective draws a CPU second from 256 parallel chains, by physgen and by other libraries.
+
+Each library gets a virtual environment of its own in ``--envs``, with the versions written below,
+and runs on one core there (``benchmarks/peers/`` has a module for each): physgen's tuned HMC,
+NumPyro's no-U-turn sampler, BlackJAX's HMC with the trajectory length that ChEES finds. Densities
+are a Gaussian of 100 correlated entries, Neal's funnel of ten, and a logistic regression of 1000
+cases on 25 features. Warm-up and compilation are left out of the time, and told. All draws are
+judged by :mod:`physgen.diagnostics`: the entry of which least is known counts.
+
+Ratios in one run bear most of what other work on the machine does, but not all: look at the load
+that is printed, and run it again.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from flow_peers import Contender, python_of
+from peers.densities import DENSITIES, Timed
+from rich.console import Console
+from rich.table import Table
+
+from physgen.diagnostics import Summary, summarise
+
+JAX = ("jax==0.10.2", "jaxlib==0.10.2", "numpy==2.4.6", "scipy==1.17.1")
+CONTENDERS = (
+    Contender("physgen", "physgen_densities", (), "HMC"),
+    Contender("NumPyro 0.22.0", "numpyro_densities", ("numpyro==0.22.0", *JAX), "NUTS"),
+    Contender(
+        "BlackJAX 1.7.1",
+        "blackjax_densities",
+        ("blackjax==1.7.1", "optax==0.2.8", *JAX),
+        "ChEES-HMC",
+    ),
+)
+LEAPFROGS = {"gaussian": 24, "funnel": 16, "logistic": 6}
+"""Of physgen, which leaves them to the user."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Time chains of several libraries."""
+
+    chains: int = 256
+    warmup: int = 300
+    draws: int = 200
+    densities: tuple[str, ...] = tuple(DENSITIES)
+    only: tuple[str, ...] = ()
+    """Names, or parts of names, of those to run; all if none is given."""
+    envs: Path = Path.home() / ".cache" / "physgen" / "peers"
+    """Where the environments are made, and found again."""
+    core: int = 0
+    """The processor that does the work."""
+
+
+def run(contender: Contender, density: str, options: Sampling) -> tuple[Timed, Summary]:
+    """What a library took, and what its draws are worth."""
+    pin = shutil.which("taskset")
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "draws.npy"
+        command = (
+            *((pin, "-c", str(options.core)) if pin else ()),
+            *(python_of(contender, options.envs), "-m", f"peers.{contender.module}", density),
+            *("--chains", str(options.chains), "--warmup", str(options.warmup)),
+            *("--draws", str(options.draws), "--leapfrogs", str(LEAPFROGS[density])),
+            *("--out", str(out)),
+        )
+        alone = {
+            "JAX_PLATFORMS": "cpu",
+            "OMP_NUM_THREADS": "1",
+            "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+        }
+        ended = subprocess.run(
+            command,
+            check=False,
+            cwd=Path(__file__).parent,
+            env=os.environ | alone,
+            capture_output=True,
+            text=True,
+        )
+        if ended.returncode:
+            raise RuntimeError(ended.stderr.strip().rpartition("\n")[2])
+        timed = Timed(**json.loads(ended.stdout.strip().rpartition("\n")[2]))
+        return timed, summarise(torch.from_numpy(np.load(out)))
+
+
+def main(options: Sampling) -> None:
+    console = Console(width=110)
+    columns = ("density", "", "sampler", "ESS / CPU s", "ratio", "gradients a draw")
+    table = Table(*columns, "least ESS", "R-hat", "warm-up s", title=f"{options.chains} chains")
+    for density in options.densities:
+        ours: float | None = None
+        for one in CONTENDERS:
+            if options.only and not any(part in one.name for part in options.only):
+                continue
+            console.print(f"{density}, {one.name} ...", style="dim")
+            try:
+                timed, found = run(one, density, options)
+            except (RuntimeError, ValueError) as error:
+                console.print(f"{density}, {one.name}: {error}", style="red", highlight=False)
+                continue
+            least = min(found.ess_bulk.min().item(), found.ess_tail.min().item())
+            speed = least / timed.sampling
+            ours = speed if one.name == "physgen" else ours
+            table.add_row(
+                *(density, one.name, one.body, f"{speed:.3g}"),
+                "" if ours is None else f"{ours / speed:.2g}",
+                *(f"{timed.gradients:.3g}", f"{least:.0f}", f"{found.r_hat.max().item():.3f}"),
+                f"{timed.warmup:.1f}",
+            )
+    console.print(table)
+    console.print("ratio: physgen's effective draws a second over the library's")
+    console.print(f"load over the last 1, 5 and 15 minutes: {os.getloadavg()}", highlight=False)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Sampling))
