@@ -13,23 +13,21 @@ that is printed, and run it again.
 
 import json
 import os
-import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import peers.environment
 import torch
 import tyro
-from flow_peers import Contender, python_of
 from peers.densities import DENSITIES, Timed
+from peers.environment import ENVS, JAX, Contender
 from rich.console import Console
 from rich.table import Table
 
 from physgen.diagnostics import Summary, summarise
 
-JAX = ("jax==0.10.2", "jaxlib==0.10.2", "numpy==2.4.6", "scipy==1.17.1")
 CONTENDERS = (
     Contender("physgen", "physgen_densities", (), "HMC"),
     Contender("NumPyro 0.22.0", "numpyro_densities", ("numpyro==0.22.0", *JAX), "NUTS"),
@@ -54,7 +52,7 @@ class Sampling:
     densities: tuple[str, ...] = tuple(DENSITIES)
     only: tuple[str, ...] = ()
     """Names, or parts of names, of those to run; all if none is given."""
-    envs: Path = Path.home() / ".cache" / "physgen" / "peers"
+    envs: Path = ENVS
     """Where the environments are made, and found again."""
     core: int = 0
     """The processor that does the work."""
@@ -62,32 +60,15 @@ class Sampling:
 
 def run(contender: Contender, density: str, options: Sampling) -> tuple[Timed, Summary]:
     """What a library took, and what its draws are worth."""
-    pin = shutil.which("taskset")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "draws.npy"
-        command = (
-            *((pin, "-c", str(options.core)) if pin else ()),
-            *(python_of(contender, options.envs), "-m", f"peers.{contender.module}", density),
-            *("--chains", str(options.chains), "--warmup", str(options.warmup)),
+        words = (
+            *(density, "--chains", str(options.chains), "--warmup", str(options.warmup)),
             *("--draws", str(options.draws), "--leapfrogs", str(LEAPFROGS[density])),
             *("--out", str(out)),
         )
-        alone = {
-            "JAX_PLATFORMS": "cpu",
-            "OMP_NUM_THREADS": "1",
-            "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-        }
-        ended = subprocess.run(
-            command,
-            check=False,
-            cwd=Path(__file__).parent,
-            env=os.environ | alone,
-            capture_output=True,
-            text=True,
-        )
-        if ended.returncode:
-            raise RuntimeError(ended.stderr.strip().rpartition("\n")[2])
-        timed = Timed(**json.loads(ended.stdout.strip().rpartition("\n")[2]))
+        said = peers.environment.run(contender, options.envs, options.core, words)
+        timed = Timed(**json.loads(said))
         return timed, summarise(torch.from_numpy(np.load(out)))
 
 
