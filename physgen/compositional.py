@@ -124,8 +124,8 @@ class Corrected(Score):
 
 def _rows(
     posterior: Conditional, observed: Tensor, z: Sample, s: Level
-) -> tuple[Sample, Level, Score]:
-    """Every sample with every observation, as one batch, and the term for it."""
+) -> tuple[Tensor, float | Tensor, Score]:
+    """Every sample with every observation, as one batch, its levels and the term for it."""
     count = len(observed)
     given = posterior.given(observed.repeat(len(z), *[1] * (observed.ndim - 1)))
     levels = s.repeat_interleave(count) if isinstance(s, Tensor) else s
