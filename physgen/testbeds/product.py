@@ -28,8 +28,8 @@ class Product:
         return self.first.product(self.second).normalised()
 
     def discrepancy(self, x: Sample, generator: torch.Generator) -> float:
-        """The squared maximum mean discrepancy of draws from as many exact ones."""
-        return discrepancy(x, self.exact().sample(len(x), generator))
+        """The squared maximum mean discrepancy of draws from four times as many exact ones."""
+        return discrepancy(x, self.exact().sample(4 * len(x), generator))
 
     def surprise(self, x: Sample) -> float:
         """The draws' mean negative log density under the product."""
@@ -37,7 +37,7 @@ class Product:
 
 
 def ring_and_three() -> Product:
-    """A ring of eight, and three of other weights around its centre."""
+    """A ring of eight, and three of other weights within it."""
     angle = torch.arange(3) * math.tau / 3 + 0.3
-    places = 0.9 * torch.stack([angle.cos(), angle.sin()], 1)
-    return Product(ring(8, 0.12), isotropic(places, 0.5, torch.tensor([0.5, 0.3, 0.2])))
+    places = 0.8 * torch.stack([angle.cos(), angle.sin()], 1)
+    return Product(ring(8, 0.25), isotropic(places, 0.35, torch.tensor([0.5, 0.3, 0.2])))
