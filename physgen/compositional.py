@@ -22,10 +22,10 @@ exact where posteriors and prior are Gaussian, and any predictor may carry it.
 
 References:
     Compositional Score Modeling for Simulation-Based Inference (Geffner et al., 2023),
-    https://arxiv.org/abs/2209.14249, equation 5 without its factor on the prior's score, which
-    the noise axis used here does not need.
+    https://arxiv.org/abs/2209.14249, without its factor on the prior's score, which the noise
+    axis used here does not need.
     Diffusion posterior sampling for simulation-based inference in tall data settings (Linhart et
-    al., 2024), https://arxiv.org/abs/2404.07593, equation 9.
+    al., 2024), https://arxiv.org/abs/2404.07593, for the covariances by Jacobians.
 """
 
 import abc

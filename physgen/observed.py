@@ -11,10 +11,9 @@ Methods differ in :math:`C`, the *uncertainty* here. By Tweedie's second-order f
 
 References:
     Learning Diffusion Priors from Observations (Rozet et al., 2024),
-    https://arxiv.org/abs/2405.13712, equations 12 to 14, for the covariance by conjugate
-    gradients.
+    https://arxiv.org/abs/2405.13712, for the covariance by conjugate gradients.
     Pseudoinverse-Guided Diffusion Models (Song et al., 2023),
-    https://openreview.net/forum?id=9_gsMA8MRKQ, equation 7, for the isotropic one.
+    https://openreview.net/forum?id=9_gsMA8MRKQ, for the isotropic one.
 """
 
 import abc

@@ -10,8 +10,8 @@ the evidence bound of a diffusion model, whose curvature is exact for Gaussians.
 any other, so that any optimiser may descend it, and no network is trained again.
 
 References:
-    Variational Diffusion Models (Kingma et al., 2021), https://arxiv.org/abs/2107.00630,
-    equation 17, for the bound.
+    Variational Diffusion Models (Kingma et al., 2021), https://arxiv.org/abs/2107.00630, for
+    the bound.
     Diffusion Models as Plug-and-Play Priors (Graikos et al., 2022),
     https://arxiv.org/abs/2206.09012, who descend it one random level at a time; all levels at
     once, with noise that stays, make it a smooth function.

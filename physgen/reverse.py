@@ -15,7 +15,7 @@ system itself has; there is no clean sample and no level, hence a score of its o
 References:
     Reverse-time diffusion equation models (Anderson, 1982).
     Solving Inverse Physics Problems with Score Matching (Holzschuh et al., 2023),
-    https://arxiv.org/abs/2301.10250, equations 3 to 6.
+    https://arxiv.org/abs/2301.10250.
 """
 
 import itertools

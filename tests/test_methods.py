@@ -1,6 +1,9 @@
 """Every method of the catalog on its bed, against the gates of that bed."""
 
 import math
+import os
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -44,3 +47,29 @@ def test_every_method_draws_something_finite_and_names_a_module_that_exists(bed:
         module = method.where.split("`")[1].split(".")
         path = ROOT / "physgen" / module[0]
         assert path.with_suffix(".py").exists() or path.is_dir(), method.where
+
+
+def test_the_example_draws_a_field_from_sensors(tmp_path: Path) -> None:
+    script = ROOT / "examples" / "inverse.py"
+    run = subprocess.run(
+        [sys.executable, str(script), "--draws", "40", "--levels", "20", "--sensors", "6"],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "held to the exact posterior: bias 0." in run.stdout
+    assert (tmp_path / "runs" / "inverse" / "inverse.png").stat().st_size > 10_000
+
+
+def test_the_page_of_methods_has_a_row_for_each() -> None:
+    """What is written down is what is in the catalog, and every stated gate is told of."""
+    page = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    for bed in BEDS:
+        assert bed.oracle in page
+        for method in bed.methods:
+            assert f"| {method.name} | {method.where} | {method.source} |" in page
+        for gate in bed.gates:
+            assert f"- {gate.said}: " in page

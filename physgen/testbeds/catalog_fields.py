@@ -179,7 +179,7 @@ def plausible(size: Size) -> Figures:
 
 
 CHUNG = "[Chung et al., 2023](https://arxiv.org/abs/2209.14687)"
-ROZET = "eqs. 12–14 of [Rozet et al., 2024](https://arxiv.org/abs/2405.13712)"
+ROZET = "[Rozet et al., 2024](https://arxiv.org/abs/2405.13712)"
 
 LINEAR = "linear MMSE from 1000 fields"
 TWISTED = "twisted SMC, Tweedie covariance"
@@ -216,15 +216,13 @@ FIELDS = Bed(
         Method(
             "ΠGDM",
             "`observed.Isotropic`",
-            "eq. 7 of [Song et al., 2023](https://openreview.net/forum?id=9_gsMA8MRKQ)",
+            "[Song et al., 2023](https://openreview.net/forum?id=9_gsMA8MRKQ)",
             drawn(pseudoinverse),
         ),
         Method("DPS, ζ = 0.3", "`guidance.Stepwise`", f"alg. 1 of {CHUNG}", drawn(stepwise(0.3))),
         Method("DPS, ζ = 1", "`guidance.Stepwise`", f"alg. 1 of {CHUNG}", drawn(stepwise(1.0))),
-        Method("tilt, capped", "`guidance.Capped`", "eq. 7 of " + CHUNG, drawn(capped)),
-        Method(
-            "tilt, normalised", "`guidance.Normalised`", "eq. 7 of " + CHUNG, drawn(normalised)
-        ),
+        Method("tilt, capped", "`guidance.Capped`", CHUNG, drawn(capped)),
+        Method("tilt, normalised", "`guidance.Normalised`", CHUNG, drawn(normalised)),
         Method(
             "MPGD",
             "`guidance.DetachedGuidance`",
@@ -240,7 +238,7 @@ FIELDS = Bed(
         Method(
             "replacement",
             "`condition.Known`",
-            "eq. 8 of [Lugmayr et al., 2022](https://arxiv.org/abs/2201.09865), once",
+            "[Lugmayr et al., 2022](https://arxiv.org/abs/2201.09865), once",
             repaint(1),
         ),
         Method(

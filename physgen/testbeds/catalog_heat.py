@@ -70,13 +70,13 @@ HEAT_INVERTED = Bed(
         Method(
             BACK,
             "`reverse.reverse`",
-            f"eq. 5 of {HOLZSCHUH}",
+            HOLZSCHUH,
             lambda size: reversed_by(1.0, size),
         ),
         Method(
             "flow of probability",
             "`reverse.reverse`, `share=0.5`",
-            f"eq. 6 of {HOLZSCHUH}",
+            HOLZSCHUH,
             lambda size: reversed_by(0.5, size),
         ),
     ),

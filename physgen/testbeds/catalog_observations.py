@@ -94,8 +94,8 @@ def _kl(measured: Measured, name: str) -> float:
     return measured[name].others["KL"]
 
 
-GEFFNER = "eq. 5 of [Geffner et al., 2023](https://arxiv.org/abs/2209.14249)"
-LINHART = "eq. 9 of [Linhart et al., 2024](https://arxiv.org/abs/2404.07593)"
+GEFFNER = "[Geffner et al., 2023](https://arxiv.org/abs/2209.14249)"
+LINHART = "[Linhart et al., 2024](https://arxiv.org/abs/2404.07593)"
 
 OBSERVATIONS = Bed(
     "observations",

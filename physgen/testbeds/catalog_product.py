@@ -120,7 +120,7 @@ PRODUCT = Bed(
         Method(
             "reverse diffusion on the sum",
             "`predictor.Ancestral`",
-            "[Liu et al., 2022](https://arxiv.org/abs/2206.01714), eq. 11",
+            "[Liu et al., 2022](https://arxiv.org/abs/2206.01714)",
             carried(Ancestral()),
         ),
         Method("and ULA, 4 moves", "`kernel.ULA`", DU, moved(ULA(0.1, NARROWEST), 4)),
@@ -158,7 +158,7 @@ PRODUCT = Bed(
         Method(
             "sequential Monte Carlo",
             "`sampler.Resample`",
-            "Del Moral et al., 2006, sec. 3.1",
+            "Del Moral et al., 2006",
             weighted(Resample()),
         ),
     ),

@@ -101,7 +101,7 @@ RESIDUAL = Bed(
         Method(
             ZERO,
             "`observed.Observed`",
-            "eqs. 12–14 of [Rozet et al., 2024](https://arxiv.org/abs/2405.13712), its noise the "
+            "[Rozet et al., 2024](https://arxiv.org/abs/2405.13712), its noise the "
             "equation's forcing",
             seen_as_zero,
         ),

@@ -149,19 +149,19 @@ SEEN_RING = Bed(
         Method(
             "Tweedie covariance, DPM++ 2M",
             "`observed.Observed`",
-            "eqs. 12–14 of [Rozet et al., 2024](https://arxiv.org/abs/2405.13712)",
+            "[Rozet et al., 2024](https://arxiv.org/abs/2405.13712)",
             drawn(tweedie, DPMpp2M()),
         ),
         Method(
             "ΠGDM",
             "`observed.Isotropic`",
-            "eq. 7 of [Song et al., 2023](https://openreview.net/forum?id=9_gsMA8MRKQ)",
+            "[Song et al., 2023](https://openreview.net/forum?id=9_gsMA8MRKQ)",
             drawn(pseudoinverse, Ancestral()),
         ),
         Method(
             "tilt, capped",
             "`guidance.Capped`",
-            "eq. 7 of [Chung et al., 2023](https://arxiv.org/abs/2209.14687)",
+            "[Chung et al., 2023](https://arxiv.org/abs/2209.14687)",
             drawn(tilted, Ancestral()),
         ),
         Method("DAPS, exact local draw", "`decoupled.Linear`", DAPS, decoupled(_exactly)),

@@ -12,7 +12,7 @@ all of them. A method is therefore held to both.
 
 References:
     Solving Inverse Physics Problems with Score Matching (Holzschuh et al., 2023),
-    https://arxiv.org/abs/2301.10250, section 3.1 and appendix B for the set-up.
+    https://arxiv.org/abs/2301.10250, for the set-up.
 """
 
 import math
