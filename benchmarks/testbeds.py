@@ -21,7 +21,9 @@ HEAD = """# Methods
 Every method of physgen for posteriors and products, the module it is in, where it is from, and
 what it was measured to do where the answer is known. Written by `python benchmarks/testbeds.py`,
 from one run with {draws} draws for each of {problems} problems, {levels} noise levels and fields
-of {cells} cells; seeds are fixed. Figures without spread are of a point.
+of {cells} cells; seeds are fixed. Products take three fifths
+of the levels, observations half as many more, and heat three steps for each; plane beds take five to
+ten times the draws. Figures without spread are of a point.
 
 *Bias* is the distance of the draws' mean from the exact one, relative to a size the bed names;
 *spread* their standard deviation over the exact one; *coverage* the probability, by the exact
