@@ -15,19 +15,20 @@ References:
     one norm a sample in place of one a batch.
     Manifold Preserving Guided Diffusion (He et al., 2024), https://arxiv.org/abs/2311.16424,
     for the detached form.
-    Learning Diffusion Priors from Observations (Rozet et al., 2024),
-    https://arxiv.org/abs/2405.13712, for the moment-matched likelihood.
+
+Observations with Gaussian noise have a form of their own, :mod:`physgen.observed`.
 """
 
 import abc
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from physgen.energy import Energy, Precision, Score, wide
+from physgen.grid import Grid
 from physgen.shapes import Level, PerSample, Sample
 
 Cost = Callable[[Sample], PerSample]
@@ -86,6 +87,36 @@ class Normalised(Weight):
         flat = slope.flatten(1)
         size: Tensor = s * flat.norm(dim=1)
         weight: PerSample = self.strength * flat.shape[1] ** 0.5 / size.clamp(min=1e-20)
+        return weight
+
+
+@dataclass(frozen=True)
+class Stepwise(Weight):
+    r"""Such that a step moves as far whatever its size: the rule of DPS as published.
+
+    Algorithm 1 of Chung et al. (2023) subtracts
+    :math:`\zeta\, |y - A \hat x_0|^{-1} \nabla_{x_t} |y - A \hat x_0|^2` at every step. Along a
+    variance-preserving path, and with half the squared misfit as cost :math:`c`, the
+    :class:`~physgen.predictor.Ancestral` step of a grid from :math:`s` to :math:`s'` does the same
+    under the weight
+
+    .. math:: w = \frac{2 \zeta \sqrt{(1 + s^2)(1 + s'^2)}}{(s^2 - s'^2) \sqrt{2 c}}.
+
+    What is drawn therefore depends on the number of steps, and has no density of its own; as the
+    pull is as long for a small misfit as for a large one, noise of observations is not modelled.
+    """
+
+    strength: float
+    """:math:`\\zeta`, published with values from 0.1 to 1."""
+    grid: Grid
+
+    def of(self, cost: PerSample, slope: Sample, s: Level) -> PerSample:
+        levels = self.grid.levels
+        if not isinstance(s, float) or s not in levels[:-1]:
+            raise ValueError(f"a step-wise weight is for the levels of its grid, got {s}")
+        below = levels[levels.index(s) + 1]
+        length = math.sqrt((1 + s**2) * (1 + below**2)) / (s**2 - below**2)
+        weight: PerSample = 2 * self.strength * length / (2 * cost + 1e-20).sqrt()
         return weight
 
 
@@ -213,82 +244,3 @@ class DetachedGuidance(Score):
 
     def precision(self, s: float, shape: torch.Size) -> Precision | None:
         return self.base.precision(s, shape)
-
-
-class Observed(Score):
-    r"""A score given observations :math:`y = A x + n`, :math:`n \sim \mathcal N(0, \sigma_y^2)`.
-
-    .. math:: s^2 \nabla_z \log p(y | z) = C A^\top (A C A^\top + \sigma_y^2)^{-1} (y - A D),
-        \qquad C = s^2 \frac{\partial D}{\partial z}
-
-    is exact for Gaussian priors, and elsewhere matches the first two moments of the clean
-    sample. The system is solved by conjugate gradients, each a gradient through the denoiser,
-    so that ``iterations`` at least the number of observations solve it exactly.
-
-    Arguments:
-        base: The score of the prior, of one data density.
-        operator: :math:`A`, linear.
-        observed: :math:`y`.
-        noise: :math:`\sigma_y`.
-        iterations: Conjugate gradients.
-    """
-
-    def __init__(
-        self,
-        base: Score,
-        operator: Callable[[Tensor], Tensor],
-        observed: Float[Tensor, "batch observation"],
-        noise: float,
-        iterations: int,
-    ) -> None:
-        if not noise > 0:
-            raise ValueError(f"the noise of observations must be positive, got {noise}")
-        self.base = base
-        self.operator = operator
-        self.observed = observed
-        self.noise = noise
-        self.iterations = iterations
-
-    def shift(self, z: Sample, s: Level) -> Sample:
-        square = wide(s, z) ** 2
-        with torch.enable_grad():
-            x = z.detach().requires_grad_()
-            shift = self.base.shift(x, s)
-            seen = self.operator(x + shift)
-
-            def pull(v: Tensor) -> Tensor:
-                (slope,) = torch.autograd.grad(seen, x, v, retain_graph=True)
-                return square * slope
-
-            def system(v: Tensor) -> Tensor:
-                with torch.no_grad():
-                    return self.operator(pull(v)) + self.noise**2 * v
-
-            solved = conjugate_gradients(system, (self.observed - seen).detach(), self.iterations)
-            return (shift + pull(solved)).detach()
-
-    @property
-    def marginal(self) -> bool:
-        return self.base.marginal
-
-    def precision(self, s: float, shape: torch.Size) -> Precision | None:
-        return self.base.precision(s, shape)
-
-
-def conjugate_gradients(
-    system: Callable[[Tensor], Tensor], right: Float[Tensor, "batch n"], iterations: int
-) -> Float[Tensor, "batch n"]:
-    """Solve a symmetric positive system for every sample, each with its own steps."""
-    x = torch.zeros_like(right)
-    residual = direction = right
-    size = residual.square().sum(1, keepdim=True)
-    tiny = torch.finfo(right.dtype).tiny
-    for _ in range(iterations):
-        moved = system(direction)
-        length = size / (direction * moved).sum(1, keepdim=True).clamp(min=tiny)
-        x = x + length * direction
-        residual = residual - length * moved
-        later = residual.square().sum(1, keepdim=True)
-        direction = residual + later / size.clamp(min=tiny) * direction
-        size = later
-    return x

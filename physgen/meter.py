@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from physgen.energy import Precision, Score
-from physgen.shapes import Level, Sample
+from physgen.energy import Energy, Precision, Score
+from physgen.shapes import Level, PerSample, Sample
 
 
 class Metered(Score):
@@ -22,6 +22,8 @@ class Metered(Score):
         self.calls = 0
         self.rows = 0
         """Samples, over all calls."""
+        self.gradients = 0
+        """Samples that a gradient was passed back through."""
         self.seconds = 0.0
 
     def shift(self, z: Sample, s: Level) -> Sample:
@@ -34,6 +36,25 @@ class Metered(Score):
             out = self.term.shift(z, s)
         self.seconds += time.perf_counter() - began
         return out
+
+    @property
+    def marginal(self) -> bool:
+        return self.term.marginal
+
+    def precision(self, s: float, shape: torch.Size) -> Precision | None:
+        return self.term.precision(s, shape)
+
+
+class MeteredEnergy(Energy):
+    """An energy that counts the samples it is asked about, with or without their gradient."""
+
+    def __init__(self, term: Energy) -> None:
+        self.term = term
+        self.rows = 0
+
+    def energy(self, z: Sample, s: Level) -> PerSample:
+        self.rows += len(z)
+        return self.term.energy(z, s)
 
     @property
     def marginal(self) -> bool:
@@ -63,4 +84,5 @@ class _Node(torch.autograd.Function):
         with torch.enable_grad():
             (back,) = torch.autograd.grad(ctx.out, ctx.z, grad_outputs, retain_graph=True)
         ctx.meter.seconds += time.perf_counter() - began
+        ctx.meter.gradients += len(back)
         return back, None, None

@@ -67,13 +67,13 @@ def sample(
     walk = predictor.plan(grid)
     z = grid.levels[0] * start
     for i in range(grid.steps):
+        above, below = grid.levels[i], grid.levels[i + 1]
         for again in range(repeats):
-            above, below = grid.levels[i], grid.levels[i + 1]
+            if again:
+                z = _raised(z, below, above, generator)
             if not plain:
                 z = condition.noisy(z, above, generator)
             z = walk.step(z, i, term.denoise if plain else denoise, generator)
-            if again + 1 < repeats and below > 0:
-                z = _raised(z, below, above, generator)
     return _finite(z, grid)
 
 
@@ -90,6 +90,10 @@ class Result:
     """Effective sample size, as a share, at each level where weights are kept."""
     acceptance: tuple[float, ...]
     """Mean acceptance of the kernel at each level."""
+
+    def evened(self, generator: torch.Generator) -> Sample:
+        """As many samples without weights, those of large weight more than once."""
+        return self.x[systematic(self.log_weight.softmax(0), generator)]
 
 
 @dataclass(frozen=True)

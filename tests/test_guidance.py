@@ -15,15 +15,16 @@ from physgen.guidance import (
     Guidance,
     Guided,
     Normalised,
-    Observed,
+    Stepwise,
 )
 from physgen.kernel import MALA
-from physgen.predictor import Ancestral, DPMpp2M
+from physgen.predictor import Ancestral
 from physgen.sampler import chains, sample, unit_noise
 from physgen.testbeds import some_gaussian, source
 
 LAW = some_gaussian(1)
-WEIGHTS = [Fixed(0.7), Capped(5.0, 0.5), Normalised(0.2)]
+GRID = log_snr(20, 0.05, 20.0)
+WEIGHTS = [Fixed(0.7), Capped(5.0, 0.5), Normalised(0.2), Stepwise(0.3, GRID)]
 
 
 def cost(x: Tensor) -> Tensor:
@@ -72,10 +73,10 @@ def test_detached_guidance_is_exact_where_entries_do_not_depend_on_each_other() 
 @pytest.mark.parametrize("weight", WEIGHTS, ids=lambda w: type(w).__name__)
 @pytest.mark.parametrize("kind", [Guided, DetachedGuidance])
 def test_a_sample_does_not_see_its_batch(kind: type[Guided], weight: Fixed) -> None:
-    z = points()
+    z, s = points(), GRID.levels[10]
     term = kind(LAW, cost, weight)
-    together = term.shift(z, 0.8)
-    alone = torch.cat([term.shift(z[k : k + 1], 0.8) for k in range(len(z))])
+    together = term.shift(z, s)
+    alone = torch.cat([term.shift(z[k : k + 1], s) for k in range(len(z))])
     torch.testing.assert_close(together, alone, atol=1e-12, rtol=1e-10)
 
 
@@ -123,31 +124,33 @@ def test_a_constraint_is_asked_in_full_at_no_noise_and_by_half_at_its_level() ->
         torch.testing.assert_close(term.shift(z, 0.5) - base, share * full)
 
 
-def test_observing_is_exact_for_a_gaussian_at_every_level() -> None:
-    operator = torch.tensor([[1.0, 0.5, 0.0], [0.0, 1.0, -1.0]], dtype=torch.float64)
-    seen = torch.tensor([0.3, -0.8], dtype=torch.float64)
-    noise = 0.2
-    posterior = LAW.observe(operator, seen, noise**2 * torch.eye(2, dtype=torch.float64))
-    z = points()
-    observed = Observed(LAW, lambda x: x @ operator.mT, seen.expand(8, 2), noise, iterations=2)
-    for s in (0.05, 1.0, 10.0):
-        torch.testing.assert_close(
-            observed.shift(z, s), posterior.shift(z, s), atol=1e-9, rtol=1e-9
-        )
-    x = sample(
-        Observed(LAW, lambda x: x @ operator.mT, seen.expand(4000, 2), noise, 2),
-        unit_noise(4000, (3,), source(8), torch.float64),
-        log_snr(40, 0.01, 30.0),
-        DPMpp2M(),
-        source(9),
-    )
-    torch.testing.assert_close(x.mean(0), posterior.mean[0], atol=0.03, rtol=0)
-    torch.testing.assert_close(x.T.cov(), posterior.covariance[0], atol=0.03, rtol=0)
-
-
 def test_no_pull_of_the_last_level_is_left_in_what_is_returned() -> None:
     """At low noise the covariance, and with it the pull, goes to zero."""
     term: Score = Guided(LAW, cost, Fixed(0.7))
     start = unit_noise(50, (3,), source(1), torch.float64)
     x = sample(term, start, log_snr(20, 1e-3, 10.0), Ancestral(), source(2))
     torch.testing.assert_close(term.denoise(x, 1e-3), x, atol=1e-5, rtol=0)
+
+
+def test_a_step_under_the_stepwise_weight_is_that_of_the_published_algorithm() -> None:
+    """Along a variance-preserving path: the prior's step, less a share of the misfit's slope."""
+    seen, zeta, i = torch.tensor([0.3, -0.5], dtype=torch.float64), 0.4, 12
+    s, below = GRID.levels[i], GRID.levels[i + 1]
+    alpha, after = (1 + s**2) ** -0.5, (1 + below**2) ** -0.5
+    x = (alpha * points()).requires_grad_()  # x_t of the path
+
+    def misfit(x: Tensor) -> Tensor:
+        return (seen - x[:, :2]).square().sum(1) / 2
+
+    length = (2 * misfit(LAW.denoise(x / alpha, s))).sqrt()
+    (slope,) = torch.autograd.grad(length.square().sum(), x)
+    plain = Ancestral().plan(GRID).step(x.detach() / alpha, i, LAW.denoise, source(1))
+    published = after * plain - zeta * slope / length.detach()[:, None]
+    term = Guided(LAW, misfit, Stepwise(zeta, GRID))
+    ours = after * Ancestral().plan(GRID).step(x.detach() / alpha, i, term.denoise, source(1))
+    torch.testing.assert_close(ours, published)
+
+
+def test_a_stepwise_weight_is_for_its_own_levels() -> None:
+    with pytest.raises(ValueError, match=r"levels of its grid, got 0\.3"):
+        Guided(LAW, cost, Stepwise(0.3, GRID)).shift(points(), 0.3)

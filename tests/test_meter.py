@@ -8,7 +8,7 @@ from torch import Tensor
 
 from physgen.energy import Score, positions
 from physgen.guidance import Fixed, Guided
-from physgen.meter import Metered
+from physgen.meter import Metered, MeteredEnergy
 from physgen.shapes import Level
 from physgen.testbeds import some_gaussian, source
 
@@ -62,3 +62,19 @@ def test_the_time_of_both_directions_is_kept() -> None:
     z = points(5, 2).requires_grad_()
     torch.autograd.grad(metered.shift(z, 1.0).sum(), z)
     assert 0.07 <= metered.seconds < 0.15
+
+
+def test_gradients_are_counted_apart_from_evaluations() -> None:
+    metered = Metered(LAW)
+    guided = Guided(metered, lambda x: x.square().sum(1), Fixed(0.3))
+    with torch.no_grad():
+        guided.shift(points(5, 2), 0.7)
+        guided.shift(points(3, 2), 0.7)
+    assert (metered.rows, metered.gradients) == (8, 8)
+
+
+def test_an_energy_is_metered_with_its_value_and_its_score() -> None:
+    z, metered = points(5, 2), MeteredEnergy(LAW)
+    torch.testing.assert_close(metered.energy(z, 0.7), LAW.energy(z, 0.7))
+    torch.testing.assert_close(metered.score(z, 0.7), LAW.score(z, 0.7))
+    assert metered.rows == 10

@@ -1,0 +1,158 @@
+r"""Guidance by linear observations with Gaussian noise, :math:`y = A x + n`.
+
+Given a noisy sample, the clean one is taken to be Gaussian around the clean estimate :math:`D`
+with a covariance :math:`C`. What was observed is then Gaussian too, and pulls by
+
+.. math:: s^2 \nabla_z \log p(y | z) = s^2 \frac{\partial D}{\partial z}^{\!\top} A^\top
+    (A C A^\top + \sigma_y^2)^{-1} (y - A D).
+
+Methods differ in :math:`C`, the *uncertainty* here. By Tweedie's second-order formula it is
+:math:`s^2\, \partial D / \partial z`, which makes guidance exact for Gaussian priors.
+
+References:
+    Learning Diffusion Priors from Observations (Rozet et al., 2024),
+    https://arxiv.org/abs/2405.13712, for the covariance by conjugate gradients.
+    Pseudoinverse-Guided Diffusion Models (Song et al., 2023),
+    https://openreview.net/forum?id=9_gsMA8MRKQ, for the isotropic one.
+"""
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.energy import Precision, Score, wide
+from physgen.shapes import Level, Sample
+
+Operator = Callable[[Tensor], Tensor]
+"""A linear map from samples to what is seen of them, one row each."""
+
+
+class Uncertainty(abc.ABC):
+    """The covariance that the clean sample is taken to have, given the noisy one."""
+
+    @abc.abstractmethod
+    def times(self, v: Sample, slope: Callable[[Sample], Sample], s: Level) -> Sample:
+        r""":math:`C v`, where ``slope`` gives :math:`(\partial D / \partial z)^\top v`."""
+
+
+@dataclass(frozen=True)
+class Tweedie(Uncertainty):
+    r""":math:`C = s^2\, \partial D / \partial z`, the true one of a well trained denoiser."""
+
+    def times(self, v: Sample, slope: Callable[[Sample], Sample], s: Level) -> Sample:
+        return wide(s, v) ** 2 * slope(v)
+
+
+@dataclass(frozen=True)
+class Isotropic(Uncertainty):
+    r""":math:`C = s^2 \sigma_d^2 / (s^2 + \sigma_d^2)`, that of independent entries: ΠGDM.
+
+    It costs no gradient of the denoiser but the last, and knows nothing of what entries tell of
+    each other, so that precise observations are taken for vague ones.
+    """
+
+    sigma_data: float = 1.0
+
+    def times(self, v: Sample, slope: Callable[[Sample], Sample], s: Level) -> Sample:
+        return wide(clean_variance(s, self.sigma_data), v) * v
+
+
+def clean_variance(s: Level, sigma_data: float) -> Level:
+    """The variance of a clean Gaussian entry, given the noisy one."""
+    return s**2 * sigma_data**2 / (s**2 + sigma_data**2)
+
+
+class Observed(Score):
+    r"""A score given observations.
+
+    The system is solved by conjugate gradients, for :class:`Tweedie` each a gradient through the
+    denoiser, so that ``iterations`` at least the number of observations solve it exactly.
+
+    Arguments:
+        base: The score of the prior, of one data density.
+        operator: :math:`A`, linear.
+        observed: :math:`y`, a row for each sample.
+        noise: :math:`\sigma_y`.
+        iterations: Conjugate gradients.
+        uncertainty: :math:`C`.
+
+    Raises:
+        RuntimeError: it is differentiated; to add a cost, add ``Guidance(base, cost, weight)``.
+    """
+
+    def __init__(
+        self,
+        base: Score,
+        operator: Operator,
+        observed: Float[Tensor, "batch observation"],
+        noise: float,
+        iterations: int,
+        uncertainty: Uncertainty | None = None,
+    ) -> None:
+        if not noise > 0:
+            raise ValueError(f"the noise of observations must be positive, got {noise}")
+        self.base = base
+        self.operator = operator
+        self.observed = observed
+        self.noise = noise
+        self.iterations = iterations
+        self.uncertainty = uncertainty or Tweedie()
+
+    def shift(self, z: Sample, s: Level) -> Sample:
+        if torch.is_grad_enabled() and z.requires_grad:
+            raise RuntimeError(
+                "guidance by observations has no derivatives: put a cost beside it, as in "
+                "Observed(prior, ...) + Guidance(prior, cost, weight), not around it"
+            )
+        with torch.enable_grad():
+            x = z.detach().requires_grad_()
+            clean = x + self.base.shift(x, s)
+            seen = self.operator(clean)
+
+            def back(v: Tensor) -> Sample:
+                (each,) = torch.autograd.grad(seen, clean, v, retain_graph=True)
+                return each
+
+            def slope(v: Sample) -> Sample:
+                (each,) = torch.autograd.grad(clean, x, v, retain_graph=True)
+                return each
+
+            def system(v: Tensor) -> Tensor:
+                with torch.no_grad():
+                    across = self.operator(self.uncertainty.times(back(v), slope, s))
+                    return across + self.noise**2 * v
+
+            surprise = (self.observed - seen).detach()
+            solved = conjugate_gradients(system, surprise, self.iterations)
+            pull = wide(s, z) ** 2 * slope(back(solved))
+        return (clean - x + pull).detach()
+
+    @property
+    def marginal(self) -> bool:
+        return self.base.marginal
+
+    def precision(self, s: float, shape: torch.Size) -> Precision | None:
+        return self.base.precision(s, shape)
+
+
+def conjugate_gradients(
+    system: Callable[[Tensor], Tensor], right: Float[Tensor, "batch n"], iterations: int
+) -> Float[Tensor, "batch n"]:
+    """Solve a symmetric positive system for every sample, each with its own steps."""
+    x = torch.zeros_like(right)
+    residual = direction = right
+    size = residual.square().sum(1, keepdim=True)
+    tiny = torch.finfo(right.dtype).tiny
+    for _ in range(iterations):
+        moved = system(direction)
+        length = size / (direction * moved).sum(1, keepdim=True).clamp(min=tiny)
+        x = x + length * direction
+        residual = residual - length * moved
+        later = residual.square().sum(1, keepdim=True)
+        direction = residual + later / size.clamp(min=tiny) * direction
+        size = later
+    return x
