@@ -156,7 +156,8 @@ def draw_gaps(path: Path, gaps: Tensor, rows: dict[str, list[Tensor]]) -> None:
     titles = ("flow: rms error over rms", "total drag coefficient: error")
     order = gaps.argsort()
     reach = max(3, len(gaps) // 6)
-    for axis, column, title in zip(canvas.subplots(1, 2), (0, 1), titles, strict=True):
+    axes = canvas.subplots(1, 2)
+    for axis, column, title in zip(axes, (0, 1), titles, strict=True):
         for k, name in enumerate(("superposed", "averaged (CinDM)", "coupled, 2 sweeps")):
             error = torch.stack(rows[name])[order, column].abs()
             axis.plot(gaps[order], error, "o", ms=3, alpha=0.5, color=COLOURS[k])
@@ -167,7 +168,7 @@ def draw_gaps(path: Path, gaps: Tensor, rows: dict[str, list[Tensor]]) -> None:
         axis.set_title(title, fontsize=10)
         axis.set_ylim(bottom=0)
         axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=9)
+    axes[1].legend(frameon=False, fontsize=9)
     FigureCanvasAgg(canvas)
     with whole(path) as part:
         canvas.savefig(part, format="png", dpi=150)
