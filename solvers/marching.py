@@ -147,7 +147,8 @@ class Course:
             if not (longest > 0 and math.isfinite(longest)):
                 sound(self.flow, state)
             if dt > longest:
-                steps = math.ceil((until - now) / self.flow.clock.rounded(longest) * (1 - 1e-9))
+                # In single precision a fixed step of 0.35 s is 0.34999999 s, and none is added for it.
+                steps = math.ceil((until - now) / self.flow.clock.rounded(longest) * (1 - 1e-6))
                 dt = (until - now) / steps
             last = until - now < 1.5 * dt
             if self.bodies.moves:

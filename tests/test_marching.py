@@ -55,6 +55,17 @@ def test_a_time_step_that_is_too_long_is_refused_with_a_better_one() -> None:
         course.march(course.start(), 4.0)
 
 
+@pytest.mark.parametrize("dt", [0.35, 0.1, 0.3])
+def test_a_fixed_step_is_the_one_that_was_asked_for(dt: float) -> None:
+    """In single precision too, where it is less than itself by rounding."""
+    course = Course(replace(FLOW, clock=Fixed(dt)), Circle(16.0, 16.0, 4.0), LIKE.float())
+    state, seen = course.start(), []
+    for piece in range(1, 4):
+        state = course.march(state, 11 * piece * dt, lambda one: seen.append(float(one.time)))
+    assert len(seen) == 33
+    assert seen == pytest.approx([dt * (k + 1) for k in range(33)])
+
+
 def test_a_flow_that_blows_up_says_so() -> None:
     course = Course(FLOW, Circle(16.0, 16.0, 4.0), LIKE)
     state = course.start()
