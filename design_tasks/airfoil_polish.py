@@ -13,6 +13,7 @@ as the correction stays what it was.
 """
 
 import math
+import warnings
 from dataclasses import dataclass, replace
 
 import torch
@@ -102,7 +103,11 @@ def _descend(task: Formations, airfoils: Airfoils, prices: Prices, options: Poli
     place_memory = [torch.zeros_like(place), torch.zeros_like(place)]
     for call in range(1, options.calls + 1):
         stretch = _priced(task, flow, state, unit, place, prices, options, believed, lack)
-        cost, slopes, state, lack = stretch
+        cost, slopes, after, lack = stretch
+        sound = torch.stack([cost.isfinite(), *(one.isfinite().all(2).all(1) for one in slopes)])
+        if not bool(sound.all()):
+            warnings.warn(SPOILED.format(call, int((~sound.all(0)).sum())), stacklevel=2)
+        state, cost, slopes, lack = _mended(sound.all(0), state, after, cost, slopes, lack)
         better = cost < best
         best = torch.where(better, cost, best)
         best_unit = torch.where(better[:, None, None], unit, best_unit)
@@ -115,6 +120,31 @@ def _descend(task: Formations, airfoils: Airfoils, prices: Prices, options: Poli
         move[:, 0] = 0.0
         unit, place = within(task, unit, place, step, move)
     return placed(parameters_at(best_unit), best_place)
+
+
+SPOILED = (
+    "call {}: {} designs have a gradient that is not finite, and are not moved by it; if it goes "
+    "on, take more cells"
+)
+
+
+def _mended(
+    sound: Tensor,
+    before: FlowState,
+    after: FlowState,
+    cost: PerSample,
+    slopes: tuple[Tensor, ...],
+    lack: Tensor,
+) -> tuple[FlowState, PerSample, tuple[Tensor, ...], Tensor]:
+    """A stretch, undone for the designs of which it found nothing that is finite."""
+
+    def kept(new: Tensor, old: Tensor) -> Tensor:
+        return torch.where(sound.view(-1, *[1] * (new.ndim - 1)), new, old) if new.ndim else new
+
+    state = FlowState(*(kept(new, old) for new, old in zip(after, before, strict=True)))
+    none = [torch.zeros_like(one) for one in (*slopes, lack)]
+    *still, lacking = (kept(one, zero) for one, zero in zip((*slopes, lack), none, strict=True))
+    return state, torch.where(sound, cost, math.inf), tuple(still), lacking
 
 
 def _priced(
@@ -143,7 +173,7 @@ def _priced(
         course = Course(flow, airfoils.bodies(), unit, len(unit), warn=False)
         state = flow.begin(course.immersed, state.u, state.v)
         state = course.march(state, options.settle)
-        dt = 0.9 * float(flow.clock.step(flow, state))
+        dt = 0.8 * float(flow.clock.step(flow, state))
     steps = max(8, round(options.window / dt))
     steady = Flow(flow.grid, flow.viscosity, clock=Fixed(options.window / steps))
     with torch.enable_grad():

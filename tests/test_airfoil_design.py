@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -45,6 +46,8 @@ from physgen.design_tasks.airfoil_prior import (
 )
 from physgen.design_tasks.airfoils import TURNS, Formations, Judged, clearance
 from physgen.progress import Silent
+from physgen.solvers.fluid import FlowState
+from physgen.solvers.marching import differentiable
 from physgen.solvers.sections import fit_cst, naca4
 
 SCALES = Scales((0.97, 0.13), (0.16, 0.035, 0.056), (0.11, 0.027, 0.052), (0.24, 0.0, 0.08, 0.26))
@@ -275,6 +278,27 @@ def test_polishing_lowers_the_price_and_leaves_the_first_where_it_is(
     assert torch.equal(again.x[:, 0], close.x[:, 0]) and torch.equal(again.y[:, 0], close.y[:, 0])
     assert float(task.violation(again)) == 0
     assert not torch.equal(again.upper, met.upper)
+
+
+def test_a_design_whose_gradient_is_not_finite_stays_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("SPIN", "SETTLE", "MEAN"):
+        monkeypatch.setattr(airfoil, name, 0.5)
+
+    def spoiled(*given: Any) -> tuple[FlowState, torch.Tensor]:  # noqa: ANN401
+        state, force = differentiable(*given)
+        factor = torch.tensor([1.0, math.nan])
+        return state._replace(u=state.u * factor[:, None, None]), force * factor.view(2, 1, 1, 1)
+
+    monkeypatch.setattr("physgen.design_tasks.airfoil_polish.differentiable", spoiled)
+    pairs = Airfoils(*(torch.cat([part, part]) for part in naca_pair(1.6, 0.05)))
+    how = Polish(calls=3, cells=12, judge=12, spin=0.5, settle=0.2, window=0.3)
+    with pytest.warns(UserWarning, match="1 designs have a gradient that is not finite"):
+        met = polish(Formations(lift=0.1), pairs, Prices(), how, Silent())
+    torch.testing.assert_close(met.upper[1], pairs.upper[1])
+    assert not torch.equal(met.upper[0], pairs.upper[0])
+    assert all(bool(part.isfinite().all()) for part in met)
 
 
 def test_a_step_that_cannot_be_allowed_is_not_made() -> None:
