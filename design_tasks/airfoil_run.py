@@ -137,7 +137,7 @@ def in_line(task: Formations, gap: float = 1.9) -> Airfoils:
     gives about the lift that is wanted."""
     section, _ = fit_cst(naca4(0.0, 0.4, 0.12), 6)
     shape = (1, task.bodies)
-    angle = math.radians(1.0 + 24.0 * task.lift)
+    angle = math.radians(45.0 * task.lift)
     return Airfoils(
         section.upper.float().expand(*shape, -1).clone(),
         section.lower.float().expand(*shape, -1).clone(),
