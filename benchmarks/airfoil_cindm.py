@@ -7,7 +7,6 @@ in line, by hand, have 58 % and 61 % there. Here are all designs of a ``physgen 
 run, the best by the true solver, and the best in this set-up, which is what CinDM's score picks.
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def main(options: AirfoilCindm) -> None:
     allowed = figures["valid"] > 0
     airfoils = Airfoils(*(part[allowed] for part in airfoils))
     drag, ratio = changes(airfoils, options.leader)
-    by_hand = in_line(Formations(lift=(math.degrees(0.15) - 1) / 24), 2.0)
+    by_hand = in_line(Formations(), 2.0, 0.15)
     hand_drag, hand_ratio = changes(by_hand, options.leader)
     best = int(figures["drag_change"][allowed].argmin())
     table = Table("", "drag", "lift over drag", title="In CinDM's set-up, against each alone")

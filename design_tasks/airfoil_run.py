@@ -132,12 +132,17 @@ def generate(
     )
 
 
-def in_line(task: Formations, gap: float = 1.9) -> Airfoils:
-    """The formation that is placed by hand: equal sections one behind the other, at an angle that
-    gives about the lift that is wanted."""
+def in_line(task: Formations, gap: float = 1.9, angle: float | None = None) -> Airfoils:
+    """The formation that is placed by hand: equal sections one behind the other.
+
+    Arguments:
+        task: What is asked.
+        gap: From quarter point to quarter point, in chords.
+        angle: Of incidence, in radians; None for one that gives about the lift that is wanted.
+    """
     section, _ = fit_cst(naca4(0.0, 0.4, 0.12), 6)
     shape = (1, task.bodies)
-    angle = math.radians(45.0 * task.lift)
+    angle = math.radians(45.0 * task.lift) if angle is None else angle
     return Airfoils(
         section.upper.float().expand(*shape, -1).clone(),
         section.lower.float().expand(*shape, -1).clone(),

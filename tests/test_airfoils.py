@@ -29,7 +29,7 @@ QUICK = Descent(steps=3, refine=1)
 @pytest.fixture(scope="module")
 def simulated() -> tuple[Airfoils, torch.Tensor]:
     """Two airfoils in line, and their drag and lift by the solver."""
-    pair = in_line(Formations(lift=0.13), 1.7)
+    pair = in_line(Formations(), 1.7, 0.1)
     return pair, 2 * Formations().simulate(pair).force
 
 
