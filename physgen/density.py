@@ -73,13 +73,19 @@ class Bridge(Energy):
         self.share = share
 
     def energy(self, z: Sample, s: Level) -> PerSample:
-        return (1 - self.share) * self.base.energy(z, 0.0) + self.share * self.target.energy(
-            z, 0.0
-        )
+        parts = ((1 - self.share, self.base), (self.share, self.target))
+        first, second = (_part(weight, term.energy(z, 0.0)) for weight, term in parts)
+        return first + second
 
     def rise(self, z: Sample) -> PerSample:
         r"""By how much the energy grows with the share, :math:`E_1 - E_0`."""
         return self.target.energy(z, 0.0) - self.base.energy(z, 0.0)
+
+
+def _part(weight: float | Tensor, energy: PerSample) -> PerSample:
+    """A product in which nothing of infinity is nothing."""
+    taken = torch.as_tensor(weight, dtype=energy.dtype, device=energy.device)
+    return torch.where(taken == 0, torch.zeros_like(energy), taken * energy)
 
 
 class Drawable(Energy):
