@@ -112,9 +112,21 @@ def importance(
         proposal: Drawn from; wider than the density wanted.
         count: Samples.
         generator: Source of chance.
+
+    Raises:
+        FloatingPointError: a weight is not a number or infinite, or none is positive.
     """
     x = proposal.sample(count, generator)
-    return Weighted(x, proposal.energy(x, 0.0) - term.energy(x, 0.0))
+    log_weight = proposal.energy(x, 0.0) - term.energy(x, 0.0)
+    wrong = log_weight.isnan() | (log_weight == torch.inf)
+    if wrong.any():
+        raise FloatingPointError(
+            f"{int(wrong.sum())} of {count} weights are not finite: are the energies defined "
+            "wherever the proposal draws?"
+        )
+    if not log_weight.max().isfinite():
+        raise FloatingPointError(f"none of {count} draws has any weight: move the proposal")
+    return Weighted(x, log_weight)
 
 
 def _pareto_index(excess: Float[Tensor, " tail"]) -> float:

@@ -9,6 +9,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from physgen import rejection
 from physgen.density import Density, Drawable
 from physgen.gaussian import gaussian
 from physgen.importance import UNTRUSTED, importance
@@ -177,7 +178,37 @@ def test_what_is_not_log_concave_is_refused() -> None:
         reject_adaptively(lambda x: -x.square(), torch.tensor([[1.0, 2.0]]), 100, source(1))
 
 
+HOLED = Density(lambda z: torch.where(z[:, 0] > 0, z[:, 0].square() / 2, torch.nan))
+
+
+def test_an_envelope_without_end_and_energies_without_value_are_refused() -> None:
+    with pytest.raises(RuntimeError, match=r"of 10\d+ candidates were accepted, 5 wanted"):
+        reject(normal(), Laplace(), 40.0, 5, source(1))
+    with pytest.raises(FloatingPointError, match="not a number"):
+        reject(HOLED, Laplace(), 2.0, 5, source(1))
+    with pytest.raises(FloatingPointError, match="not a number"):
+        reject_adaptively(
+            lambda x: torch.where(x.abs() < 1.2, -x.square(), torch.nan),
+            torch.tensor([[-1.0, 1.0]]),
+            100,
+            source(1),
+        )
+
+
+def test_too_many_rounds_of_tangents_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rejection, "ROUNDS", 1)
+    with pytest.raises(RuntimeError, match="of 1000 draws were accepted in 1 rounds"):
+        reject_adaptively(lambda x: -x.square(), torch.tensor([[-1.0, 1.0]]), 1000, source(1))
+
+
 # Importance weights.
+
+
+def test_weights_that_are_not_numbers_or_all_zero_are_refused() -> None:
+    with pytest.raises(FloatingPointError, match="weights are not finite"):
+        importance(HOLED, normal(), 100, source(1))
+    with pytest.raises(FloatingPointError, match="has any weight"):
+        importance(math.inf * Density(lambda z: 1 + z[:, 0].abs()), normal(), 9, source(1))
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,11 @@ def test_a_descent_never_rises() -> None:
     assert costs[-1].max() < 1e-6
 
 
+def test_a_descent_that_begins_nowhere_is_refused() -> None:
+    with pytest.raises(FloatingPointError, match="not finite at 1 of 2 starts"):
+        descend(lambda x: x.log().sum(1), torch.tensor([[1.0], [-1.0]]), 5)
+
+
 def test_implausibility_has_the_curvature_of_the_log_density() -> None:
     """For a Gaussian its gradient is the score's, to the levels' quadrature."""
     noise = torch.randn(3, dtype=torch.float64, generator=source(2))
