@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import torch
 
-from physgen.density import Bridge, Drawable
+from physgen.density import Bridge, Drawable, check_normalised
 from physgen.energy import Energy
 from physgen.importance import Weighted
 from physgen.kernel import Chain, Kernel, check_weighable
@@ -72,12 +72,13 @@ def cross(
         moves: At each step.
 
     Raises:
-        ValueError: shares that do not rise from 0 to 1, or a kernel whose moves are neither
-            tested nor accounted for.
+        ValueError: shares that do not rise from 0 to 1, a base whose mass is not one, or a kernel
+            whose moves are neither tested nor accounted for.
         FloatingPointError: weights are not finite.
     """
     check_weighable(kernel)
     check_shares(shares)
+    check_normalised(base)
     if shares[0] != 0:
         raise ValueError(f"a bridge begins with the share 0, got {shares[0]}")
     z = base.sample(count, generator)

@@ -30,9 +30,12 @@ from physgen.energy import Energy
 from physgen.grid import Grid, log_snr
 from physgen.guidance import Cost
 from physgen.kernel import Kernel
-from physgen.observed import Operator, clean_variance, conjugate_gradients
+from physgen.observed import TOLERANCE, Operator, clean_variance, conjugate_gradients
 from physgen.predictor import DDIM, Denoise, Predictor, Walk
 from physgen.shapes import Level, PerSample, Sample
+
+STUCK = 0.01
+"""Mean probability of acceptance below which a walk has not drawn anything."""
 
 
 class Local(abc.ABC):
@@ -55,6 +58,8 @@ class Linear(Local):
     noise: float
     iterations: int
     """Conjugate gradients; one is enough for an operator that selects entries."""
+    tolerance: float = TOLERANCE
+    """Relative residual above which they are refused."""
 
     def draw(self, centre: Sample, spread: float, generator: torch.Generator) -> Sample:
         free = centre + spread * _noise(centre, generator)
@@ -71,7 +76,7 @@ class Linear(Local):
 
         error = self.noise * _noise(self.observed, generator)
         surprise = self.observed + error - seen.detach()
-        moved = back(conjugate_gradients(system, surprise, self.iterations))
+        moved = back(conjugate_gradients(system, surprise, self.iterations, self.tolerance))
         return free + spread**2 * moved
 
 
@@ -80,7 +85,7 @@ class Walked(Local):
     """By moves of a kernel from the place, for any cost of clean samples.
 
     Step sizes of the kernel are in units of the spread: a cost that is sharper than that needs
-    shorter ones.
+    shorter ones. Where next to no move would be accepted a draw raises a ``RuntimeError``.
     """
 
     cost: Cost
@@ -91,8 +96,15 @@ class Walked(Local):
     def draw(self, centre: Sample, spread: float, generator: torch.Generator) -> Sample:
         near = _Near(self.cost, centre, spread)
         chain = self.kernel.init(near, centre, spread)
+        chance = 0.0
         for _ in range(self.moves):
-            chain, _ = self.kernel.step(chain, near, spread, generator)
+            chain, info = self.kernel.step(chain, near, spread, generator)
+            chance += info.probability.mean().item() / self.moves
+        if chance < STUCK:
+            raise RuntimeError(
+                f"moves near clean estimates are accepted with probability {chance:.2g} at the "
+                f"spread {spread:.4g}: the cost is sharper than that, take a smaller step"
+            )
         return chain.z
 
 
@@ -125,7 +137,8 @@ class Decoupled(Predictor):
 
     @property
     def deterministic(self) -> bool:
-        return False
+        """Between its draws: every clean estimate is where an equation leads."""
+        return True
 
     def plan(self, grid: Grid) -> Walk:
         return _Decoupled(self, grid)

@@ -89,15 +89,29 @@ def _part(weight: float | Tensor, energy: PerSample) -> PerSample:
 
 
 class Drawable(Energy):
-    """A density that is normalised and drawn from directly, at level 0.
+    """A density that is drawn from directly, at level 0.
 
     It serves as the envelope of rejection, the proposal of importance sampling, the start of a
-    bridge, and as an oracle.
+    bridge, and as an oracle. The first three need it normalised.
     """
+
+    @property
+    def log_mass(self) -> Tensor:
+        """Logarithm of the integral of the density as its energy has it: zero if normalised."""
+        return torch.zeros(())
 
     @abc.abstractmethod
     def sample(self, count: int, generator: torch.Generator) -> Sample:
         """Independent draws."""
+
+
+def check_normalised(density: Drawable) -> None:
+    """Refuse what would put weights and bounds off by its mass."""
+    if not density.log_mass.abs() < 1e-4:
+        raise ValueError(
+            f"the mass of what is drawn from must be one, got {density.log_mass.exp().item():.6g}:"
+            " use .normalised()"
+        )
 
 
 class Moments(NamedTuple):

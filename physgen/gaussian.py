@@ -22,7 +22,7 @@ Covariance = Float[Tensor, "component dimension dimension"]
 
 
 class GaussianMixture(Drawable):
-    r""":math:`\sum_k w_k \mathcal N(\mu_k, \Sigma_k)` on vectors, normalised, at every level.
+    r""":math:`\sum_k w_k \mathcal N(\mu_k, \Sigma_k)` on vectors, at every level.
 
     Arguments:
         log_weight: Logarithms of the weights; their sum is the mass, which need not be one.

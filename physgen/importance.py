@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.density import Drawable
+from physgen.density import Drawable, check_normalised
 from physgen.energy import Energy
 from physgen.sampler import systematic
 from physgen.shapes import PerSample, Sample
@@ -114,8 +114,10 @@ def importance(
         generator: Source of chance.
 
     Raises:
+        ValueError: the mass of the proposal is not one.
         FloatingPointError: a weight is not a number or infinite, or none is positive.
     """
+    check_normalised(proposal)
     x = proposal.sample(count, generator)
     log_weight = proposal.energy(x, 0.0) - term.energy(x, 0.0)
     wrong = log_weight.isnan() | (log_weight == torch.inf)

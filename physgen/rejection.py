@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from physgen.density import Drawable
+from physgen.density import Drawable, check_normalised
 from physgen.energy import Energy
 from physgen.shapes import Sample
 
@@ -58,10 +58,12 @@ def reject(
         generator: Source of chance.
 
     Raises:
-        ValueError: the density wanted rises above the bound, where nothing would be exact.
+        ValueError: the density wanted rises above the bound, where nothing would be exact, or
+            the mass of the envelope is not one.
         FloatingPointError: an energy is not a number.
         RuntimeError: next to nothing is accepted.
     """
+    check_normalised(envelope)
     kept: list[Tensor] = []
     have, tried = 0, 0
     while have < count:

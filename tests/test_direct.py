@@ -10,9 +10,11 @@ from scipy import stats
 from torch import Tensor
 
 from physgen import rejection
+from physgen.bridge import cross
 from physgen.density import Density, Drawable
 from physgen.gaussian import gaussian
 from physgen.importance import UNTRUSTED, importance
+from physgen.kernel import HMC
 from physgen.rejection import Tangents, reject, reject_adaptively
 from physgen.shapes import Level, PerSample, Sample
 from physgen.tabulated import Tabulated
@@ -202,6 +204,17 @@ def test_too_many_rounds_of_tangents_are_refused(monkeypatch: pytest.MonkeyPatch
 
 
 # Importance weights.
+
+
+def test_what_is_drawn_from_must_have_the_mass_one() -> None:
+    heavy = ring().product(bars())
+    with pytest.raises(ValueError, match="must be one, got 0"):
+        importance(bars(), heavy, 10, source(1))
+    with pytest.raises(ValueError, match="must be one, got 0"):
+        reject(bars(), heavy, 9.0, 10, source(1))
+    with pytest.raises(ValueError, match="must be one, got 0"):
+        cross(heavy, bars(), HMC(0.1), [0.0, 1.0], 10, source(1))
+    assert importance(bars(), heavy.normalised(), 10, source(1)).log_weight.isfinite().all()
 
 
 def test_weights_that_are_not_numbers_or_all_zero_are_refused() -> None:

@@ -171,7 +171,7 @@ def plausible(size: Size) -> Figures:
     observed = misfit(bed, replace(size, draws=1))
     prior = Implausibility(meter, 0.03, 10.0, 8, noise)
     origin = torch.zeros_like(bed.truth)
-    x = most_plausible(prior, lambda x: observed(x) / NOISE**2, origin, 300)
+    x = most_plausible(prior, lambda x: observed(x) / NOISE**2, origin, 300).x
     mean, _ = bed.posterior_by(bed.prior)
     bias = ((x - mean).norm(dim=1) / bed.truth.norm(dim=1)).mean().item()
     rows = len(bed.truth)
