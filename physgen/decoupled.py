@@ -29,7 +29,7 @@ from torch import Tensor
 from physgen.energy import Energy
 from physgen.grid import Grid, log_snr
 from physgen.guidance import Cost
-from physgen.kernel import Kernel
+from physgen.kernel import Kernel, noise_like
 from physgen.observed import TOLERANCE, Operator, clean_variance, conjugate_gradients
 from physgen.predictor import DDIM, Denoise, Predictor, Walk
 from physgen.shapes import Level, PerSample, Sample
@@ -62,7 +62,7 @@ class Linear(Local):
     """Relative residual above which they are refused."""
 
     def draw(self, centre: Sample, spread: float, generator: torch.Generator) -> Sample:
-        free = centre + spread * _noise(centre, generator)
+        free = centre + spread * noise_like(centre, generator)
         with torch.enable_grad():
             x = free.detach().requires_grad_()
             seen = self.operator(x)
@@ -74,7 +74,7 @@ class Linear(Local):
         def system(v: Tensor) -> Tensor:
             return spread**2 * self.operator(back(v)) + self.noise**2 * v
 
-        error = self.noise * _noise(self.observed, generator)
+        error = self.noise * noise_like(self.observed, generator)
         surprise = self.observed + error - seen.detach()
         moved = back(conjugate_gradients(system, surprise, self.iterations, self.tolerance))
         return free + spread**2 * moved
@@ -127,13 +127,13 @@ class Decoupled(Predictor):
 
     Arguments:
         local: How to draw near a clean estimate.
+        sigma_data: :math:`\\sigma_d`, measured from the data.
         flow: Levels of the flow from a noisy sample to its clean end, each an evaluation.
-        sigma_data: :math:`\\sigma_d`
     """
 
     local: Local
+    sigma_data: float
     flow: int = 4
-    sigma_data: float = 1.0
 
     @property
     def deterministic(self) -> bool:
@@ -162,8 +162,4 @@ class _Decoupled(Walk):
         spread = math.sqrt(float(clean_variance(self.levels[i], self.rule.sigma_data)))
         x = self.rule.local.draw(centre, spread, generator)
         below = self.levels[i + 1]
-        return x + below * _noise(x, generator) if below > 0 else x
-
-
-def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+        return x + below * noise_like(x, generator) if below > 0 else x

@@ -25,11 +25,8 @@ from torch import Tensor
 
 from physgen.density import Drawable, check_normalised
 from physgen.energy import Energy
-from physgen.sampler import systematic
+from physgen.sampler import log_mean, systematic
 from physgen.shapes import PerSample, Sample
-
-UNTRUSTED = 0.7
-"""Tail index above which errors mean nothing."""
 
 
 class Estimate(NamedTuple):
@@ -61,7 +58,7 @@ class Weighted:
     @property
     def log_z(self) -> float:
         """Of the density wanted: the logarithm of the mean weight."""
-        return self.log_weight.logsumexp(0).item() - math.log(len(self.log_weight))
+        return log_mean(self.log_weight)
 
     @property
     def log_z_error(self) -> float:
@@ -75,13 +72,16 @@ class Weighted:
 
         Below one half weights have a variance, below one a mean. Above 0.7 the proposal is too
         narrow for any number here to be believed. About as many weights as three square roots of
-        their number are fitted, a fifth of them at most.
+        their number are fitted, a fifth of them at most; of equal weights there is no tail, and
+        the index is minus infinity.
         """
         ordered = self.log_weight.double().sort().values
         count = min(len(ordered) // 5, math.ceil(3 * math.sqrt(len(ordered))))
         if count < 5:
             raise ValueError(f"a tail needs at least 25 weights, got {len(ordered)}")
         ratio = (ordered[-count - 1 :] - ordered[-1]).exp()
+        if not ratio[-1] > ratio[0]:
+            return -math.inf
         return _pareto_index(ratio[1:] - ratio[0])
 
     def mean(self, values: Float[Tensor, "batch *shape"]) -> Estimate:

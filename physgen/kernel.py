@@ -69,7 +69,7 @@ class Info(NamedTuple):
 
     @property
     def diverged(self) -> Bool[Tensor, " batch"]:
-        """Whether the move ended in numbers that mean nothing: it was too long."""
+        """Whether the move ended off the density's scale: too long, or beyond its support."""
         return ~(self.log_ratio > -DIVERGED)
 
 

@@ -59,7 +59,8 @@ class Isotropic(Uncertainty):
     each other, so that precise observations are taken for vague ones.
     """
 
-    sigma_data: float = 1.0
+    sigma_data: float
+    """:math:`\\sigma_d`, measured from the data."""
 
     def times(self, v: Sample, slope: Callable[[Sample], Sample], s: Level) -> Sample:
         return wide(clean_variance(s, self.sigma_data), v) * v

@@ -16,7 +16,7 @@ from torch import Tensor
 from physgen.condition import Condition, Free
 from physgen.energy import Energy, Score, check_proper
 from physgen.grid import Grid
-from physgen.kernel import Chain, Kernel, check_weighable
+from physgen.kernel import Chain, Kernel, check_weighable, noise_like
 from physgen.predictor import Predictor
 from physgen.shapes import PerSample, Sample
 
@@ -198,8 +198,7 @@ class _Weights:
 
     @property
     def log_z(self) -> float:
-        mean = self.log_weight.logsumexp(0).item() - math.log(len(self.log_weight))
-        return self.log_mass + mean
+        return self.log_mass + log_mean(self.log_weight)
 
     def take(self, change: PerSample) -> None:
         """Weights times the exponential of a change.
@@ -230,6 +229,11 @@ class _Weights:
         return z[systematic(share, generator)]
 
 
+def log_mean(log_weight: PerSample) -> float:
+    """The logarithm of the mean weight."""
+    return log_weight.logsumexp(0).item() - math.log(len(log_weight))
+
+
 def systematic(share: Float[Tensor, " batch"], generator: torch.Generator) -> Tensor:
     """Indices in which each sample stands as often as its share says, up to one."""
     count = len(share)
@@ -246,7 +250,8 @@ class Draws:
     acceptance: PerSample
     """Share of its moves that each chain accepted."""
     diverged: Int[Tensor, " batch"]
-    """How many moves of each chain ended off the density's scale: make steps smaller."""
+    """How many moves of each chain ended off the density's scale. Where a kernel follows the
+    score, make steps smaller; where it moves blindly, the density may just end there."""
 
 
 @torch.no_grad()
@@ -322,8 +327,7 @@ def _move(
 
 def _raised(z: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
     """Noise added to go back from a level to a higher one."""
-    noise = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device)
-    return z + math.sqrt(high**2 - low**2) * noise
+    return z + math.sqrt(high**2 - low**2) * noise_like(z, generator)
 
 
 def _finite(z: Tensor, grid: Grid) -> Tensor:

@@ -13,7 +13,7 @@ from physgen import rejection
 from physgen.bridge import cross
 from physgen.density import Density, Drawable
 from physgen.gaussian import gaussian
-from physgen.importance import UNTRUSTED, importance
+from physgen.importance import importance
 from physgen.kernel import HMC
 from physgen.rejection import Tangents, reject, reject_adaptively
 from physgen.shapes import Level, PerSample, Sample
@@ -261,7 +261,17 @@ def test_the_tail_of_weights_tells_a_narrow_proposal() -> None:
     index = [importance(normal(), normal(0, d), 100_000, source(3)).tail for d in (0.4, 0.6, 2.0)]
     assert index[0] == pytest.approx(0.84, abs=0.12)
     assert index[1] == pytest.approx(0.64, abs=0.12)
-    assert index[2] < 0 and index[0] > UNTRUSTED
+    assert index[2] < 0 and index[0] > 0.7
+
+
+def test_equal_weights_have_no_tail() -> None:
+    assert importance(normal(), normal(), 400, source(1)).tail == -math.inf
+
+
+def test_a_table_is_drawn_from_more_finely_than_in_single_precision() -> None:
+    x = Tabulated(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 1.0])).sample(1000, source(1))
+    assert x.dtype == torch.float32
+    assert (x.double() * 2**24 % 1 > 0).any()
 
 
 def test_resampled_weights_are_plain_samples() -> None:

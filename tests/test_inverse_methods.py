@@ -37,7 +37,7 @@ def points(count: int = 6) -> Tensor:
     return torch.randn(count, 3, dtype=torch.float64, generator=source(3))
 
 
-@pytest.mark.parametrize("uncertainty", [Tweedie(), Isotropic()], ids=repr)
+@pytest.mark.parametrize("uncertainty", [Tweedie(), Isotropic(1.0)], ids=repr)
 def test_the_mean_weight_of_twisted_particles_is_the_evidence(uncertainty: Uncertainty) -> None:
     noise = 0.3
     exact = LAW.observe(OPERATOR, SEEN, noise**2 * torch.eye(2, dtype=torch.float64))
@@ -110,7 +110,7 @@ class Still(Local):
 def test_a_decoupled_walk_ends_where_the_flow_from_its_last_level_does() -> None:
     start = unit_noise(50, (3,), source(2), torch.float64)
     grid = log_snr(4, 0.02, 30.0)
-    x = sample(LAW, start, grid, Decoupled(Still(), flow=60), source(3))
+    x = sample(LAW, start, grid, Decoupled(Still(), 1.0, flow=60), source(3))
     assert (LAW.denoise(x, 0.02) - x).norm(dim=1).max() < 0.05
     torch.testing.assert_close(x.std(0), LAW.covariance[0].diagonal().sqrt(), atol=0.3, rtol=0)
 
@@ -118,7 +118,7 @@ def test_a_decoupled_walk_ends_where_the_flow_from_its_last_level_does() -> None
 def test_decoupling_refuses_a_sum_as_its_flow_does() -> None:
     start = unit_noise(5, (2,), source(3))
     with pytest.raises(ValueError, match="no deterministic predictor carries it"):
-        sample(ring() + ring(), start, log_snr(4, 0.1, 5.0), Decoupled(Still()), source())
+        sample(ring() + ring(), start, log_snr(4, 0.1, 5.0), Decoupled(Still(), 1.0), source())
 
 
 def test_a_descent_finds_the_minimum_of_a_quadratic_and_each_row_is_its_own() -> None:
@@ -296,7 +296,7 @@ def test_composed_and_decoupled_samples_do_not_see_their_batch() -> None:
         term = kind(BED.one_observation(), BED.prior(), BED.observed)
         alone = torch.cat([term.shift(z[k : k + 1], 0.7) for k in range(6)])
         torch.testing.assert_close(term.shift(z, 0.7), alone)
-    walk = Decoupled(Still(), flow=4)
+    walk = Decoupled(Still(), 1.0, flow=4)
     start = unit_noise(5, (2,), source(3))
     together = sample(ring(), start, log_snr(1, 0.5, 5.0), walk, source())
     one = [

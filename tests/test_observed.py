@@ -56,11 +56,11 @@ def test_an_isotropic_uncertainty_pulls_as_the_pseudoinverse_does() -> None:
     total = r * operator @ operator.mT + noise**2 * torch.eye(2, dtype=torch.float64)
     back = torch.linalg.solve(total, (seen - clean @ operator.mT).mT).mT @ operator
     expected = clean + torch.einsum("bi,bij->bj", back, LAW.posterior_covariance(z, s))
-    term = Observed(LAW, lambda x: x @ operator.mT, seen.expand(8, 2), noise, 2, Isotropic())
+    term = Observed(LAW, lambda x: x @ operator.mT, seen.expand(8, 2), noise, 2, Isotropic(1.0))
     torch.testing.assert_close(term.denoise(z, s), expected)
 
 
-@pytest.mark.parametrize("uncertainty", [Tweedie(), Isotropic()], ids=repr)
+@pytest.mark.parametrize("uncertainty", [Tweedie(), Isotropic(1.0)], ids=repr)
 def test_a_sample_does_not_see_its_batch(uncertainty: Uncertainty) -> None:
     law, z = ring(), torch.randn(6, 2, generator=source(3))
     seen = torch.randn(6, 1, generator=source(4))
