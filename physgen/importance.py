@@ -25,7 +25,7 @@ from torch import Tensor
 
 from physgen.density import Drawable, check_normalised
 from physgen.energy import Energy
-from physgen.sampler import log_mean, systematic
+from physgen.sampler import effective, log_mean, systematic
 from physgen.shapes import PerSample, Sample
 
 
@@ -51,9 +51,8 @@ class Weighted:
 
     @property
     def ess(self) -> float:
-        r"""How many samples of the density itself are worth as much,
-        :math:`(\sum w)^2 / \sum w^2`."""
-        return 1 / self.share.square().sum().item()
+        """Effective sample size, as a share of the samples."""
+        return effective(self.share)
 
     @property
     def log_z(self) -> float:
@@ -64,7 +63,7 @@ class Weighted:
     def log_z_error(self) -> float:
         """Standard error of :attr:`log_z`, to first order."""
         count = len(self.log_weight)
-        return math.sqrt(max(0.0, count / self.ess - 1) / (count - 1))
+        return math.sqrt(max(0.0, 1 / self.ess - 1) / (count - 1))
 
     @property
     def tail(self) -> float:

@@ -221,12 +221,18 @@ class _Weights:
         self.take(before - self.term.energy(z, s))
         self.level = s
         share = self.log_weight.softmax(0)
-        self.ess.append(1 / (len(z) * share.square().sum().item()))
+        self.ess.append(effective(share))
         if resample is None or self.ess[-1] >= resample.below:
             return z
         self.log_mass = self.log_z
         self.log_weight = torch.zeros_like(self.log_weight)
         return z[systematic(share, generator)]
+
+
+def effective(share: PerSample) -> float:
+    r"""Of weights that add up to one: how large a share of as many samples of the density itself
+    they are worth, :math:`(\sum w)^2 / (n \sum w^2)`."""
+    return 1 / (len(share) * share.square().sum().item())
 
 
 def log_mean(log_weight: PerSample) -> float:

@@ -33,7 +33,7 @@ from physgen.grid import Grid
 from physgen.guidance import Cost
 from physgen.kernel import noise_like
 from physgen.observed import Operator, Uncertainty
-from physgen.sampler import Resample, Result, log_mean, systematic
+from physgen.sampler import Resample, Result, effective, log_mean, systematic
 from physgen.shapes import PerSample, Sample
 
 WHEN_HALF = Resample()
@@ -156,7 +156,7 @@ def twisted(
     log_weight = log_weight - here.energy
     for s, below in zip(grid.levels, grid.levels[1:], strict=False):
         share = log_weight.softmax(0)
-        ess.append(1 / (count * share.square().sum().item()))
+        ess.append(effective(share))
         if ess[-1] < resample.below:
             log_mass += log_mean(log_weight)
             log_weight = torch.zeros_like(log_weight)
