@@ -77,7 +77,7 @@ def importance_sampling(count: int, generator: torch.Generator) -> Drawn:
     proposal = gaussian(torch.tensor([1.0, 1.5]), torch.diag(torch.tensor([1.0, 4.0])))
     drawn = importance(BANANA, proposal, 10 * count, generator)
     x = drawn.resample(generator)[::10]
-    said = f"effective {drawn.ess / (10 * count):.0%}, tail {drawn.tail:.2f}"
+    said = f"effective {drawn.ess:.0%}, tail {drawn.tail:.2f}"
     return Drawn(BANANA, x, said)
 
 

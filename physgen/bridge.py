@@ -27,10 +27,11 @@ from dataclasses import dataclass
 
 import torch
 
-from physgen.density import Bridge, Drawable
+from physgen.density import Bridge, Drawable, check_normalised
 from physgen.energy import Energy
 from physgen.importance import Weighted
-from physgen.kernel import Chain, Kernel
+from physgen.kernel import Chain, Kernel, check_weighable
+from physgen.shapes import Sample
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,13 @@ class Crossing:
     drawn: Weighted
     """Samples of the target by their weights, with its normaliser."""
     bound: float
-    """Lower bound on the log normaliser, the mean log weight: close to it where all went well."""
+    """Lower bound on the log normaliser, the mean log weight: close to it where all went well,
+    and minus infinity if a sample has no weight."""
     acceptance: tuple[float, ...]
     """Mean over samples at each step; one where moves are not tested."""
+    lost: int
+    """Samples that a move took off the finite numbers. They stand where they were before it,
+    without weight: make moves smaller."""
 
 
 @torch.no_grad()
@@ -67,15 +72,20 @@ def cross(
         moves: At each step.
 
     Raises:
-        ValueError: shares that do not rise from 0 to 1.
+        ValueError: shares that do not rise from 0 to 1, a base whose mass is not one, or a kernel
+            whose moves are neither tested nor accounted for.
         FloatingPointError: weights are not finite.
     """
+    check_weighable(kernel)
     check_shares(shares)
+    check_normalised(base)
     if shares[0] != 0:
         raise ValueError(f"a bridge begins with the share 0, got {shares[0]}")
     z = base.sample(count, generator)
     log_weight = torch.zeros(count, dtype=z.dtype, device=z.device)
-    momentum, acceptance = None, []
+    lost = torch.zeros(count, dtype=torch.bool, device=z.device)
+    momentum: Sample | None = None
+    acceptance = []
     for before, share in itertools.pairwise(shares):
         here = Bridge(base, target, share)
         log_weight = log_weight - (share - before) * here.rise(z)
@@ -86,13 +96,19 @@ def cross(
             accepted = accepted + info.accepted
             if info.owed is not None:
                 log_weight = log_weight + info.owed
-        z, momentum = chain.z, chain.momentum
         acceptance.append(accepted.mean().item() / moves)
-    # a trajectory that left the finite numbers has no weight
-    log_weight = log_weight.nan_to_num(-torch.inf, posinf=torch.inf)
+        away = ~chain.z.isfinite().flatten(1).all(1)
+        lost = lost | away | log_weight.isnan()
+        log_weight = log_weight.masked_fill(lost, -torch.inf)
+        wide = away.view(-1, *[1] * (z.ndim - 1))
+        z, momentum = torch.where(wide, z, chain.z), chain.momentum
+        if momentum is not None:
+            momentum = momentum.masked_fill(wide, 0.0)
     if not log_weight.max().isfinite():
         raise FloatingPointError("no weight is finite: try smaller moves")
-    return Crossing(Weighted(z, log_weight), log_weight.mean().item(), tuple(acceptance))
+    return Crossing(
+        Weighted(z, log_weight), log_weight.mean().item(), tuple(acceptance), int(lost.sum())
+    )
 
 
 def check_shares(shares: Sequence[float]) -> None:

@@ -74,14 +74,16 @@ class Composed(Score):
 
     def precision(self, s: float, shape: torch.Size) -> Precision | None:
         prior = self.prior.precision(s, shape)
-        each = self.posterior.given(self.observed[:1]).precision(s, shape)
-        if prior is None or each is None:
+        if prior is None:
             return None
-        count = len(self.observed)
-        rest = count - 1
-        return Precision(
-            count * each.low - rest * prior.high, count * each.high - rest * prior.low
-        )
+        rest = len(self.observed) - 1
+        low, high = -rest * prior.high, -rest * prior.low
+        for one in self.observed.split(1):
+            each = self.posterior.given(one).precision(s, shape)
+            if each is None:
+                return None
+            low, high = low + each.low, high + each.high
+        return Precision(low, high)
 
 
 class Corrected(Score):
@@ -94,6 +96,10 @@ class Corrected(Score):
         posterior: For one observation; one call evaluates it for all.
         prior: Of the parameters, before anything is seen.
         observed: What was seen, the same for every sample.
+
+    Raises:
+        ValueError: at the first level and sample where one observation is taken to widen the
+            prior, so that all of them together have no density.
     """
 
     def __init__(
@@ -118,7 +124,16 @@ class Corrected(Score):
         precision = inverse.sum(1) + (1 - count) * rest
         pull = torch.einsum("bnij,bnj->bi", inverse, each)
         pull = pull + (1 - count) * torch.einsum("bij,bj->bi", rest, prior)
-        shift: Sample = torch.linalg.solve(precision, pull)
+        factor, failed = torch.linalg.cholesky_ex((precision + precision.mT) / 2)
+        if failed.any():
+            level = torch.as_tensor(s).expand(len(z))[failed.cpu() > 0][0]
+            raise ValueError(
+                f"{count} observations together are improper at noise level {level.item():.4g}: "
+                f"the precision of {int((failed > 0).sum())} of {len(z)} samples is not positive, "
+                "as posteriors given one are no narrower than the prior. Start at a lower level, "
+                "or train longer"
+            )
+        shift: Sample = torch.cholesky_solve(pull[..., None], factor)[..., 0]
         return shift
 
 

@@ -29,10 +29,13 @@ from torch import Tensor
 from physgen.energy import Energy
 from physgen.grid import Grid, log_snr
 from physgen.guidance import Cost
-from physgen.kernel import Kernel
-from physgen.observed import Operator, clean_variance, conjugate_gradients
+from physgen.kernel import Kernel, noise_like
+from physgen.observed import TOLERANCE, Operator, clean_variance, conjugate_gradients
 from physgen.predictor import DDIM, Denoise, Predictor, Walk
 from physgen.shapes import Level, PerSample, Sample
+
+STUCK = 0.01
+"""Mean probability of acceptance below which a walk has not drawn anything."""
 
 
 class Local(abc.ABC):
@@ -55,9 +58,11 @@ class Linear(Local):
     noise: float
     iterations: int
     """Conjugate gradients; one is enough for an operator that selects entries."""
+    tolerance: float = TOLERANCE
+    """Relative residual above which they are refused."""
 
     def draw(self, centre: Sample, spread: float, generator: torch.Generator) -> Sample:
-        free = centre + spread * _noise(centre, generator)
+        free = centre + spread * noise_like(centre, generator)
         with torch.enable_grad():
             x = free.detach().requires_grad_()
             seen = self.operator(x)
@@ -69,9 +74,9 @@ class Linear(Local):
         def system(v: Tensor) -> Tensor:
             return spread**2 * self.operator(back(v)) + self.noise**2 * v
 
-        error = self.noise * _noise(self.observed, generator)
+        error = self.noise * noise_like(self.observed, generator)
         surprise = self.observed + error - seen.detach()
-        moved = back(conjugate_gradients(system, surprise, self.iterations))
+        moved = back(conjugate_gradients(system, surprise, self.iterations, self.tolerance))
         return free + spread**2 * moved
 
 
@@ -80,7 +85,7 @@ class Walked(Local):
     """By moves of a kernel from the place, for any cost of clean samples.
 
     Step sizes of the kernel are in units of the spread: a cost that is sharper than that needs
-    shorter ones.
+    shorter ones. Where next to no move would be accepted a draw raises a ``RuntimeError``.
     """
 
     cost: Cost
@@ -91,8 +96,15 @@ class Walked(Local):
     def draw(self, centre: Sample, spread: float, generator: torch.Generator) -> Sample:
         near = _Near(self.cost, centre, spread)
         chain = self.kernel.init(near, centre, spread)
+        chance = 0.0
         for _ in range(self.moves):
-            chain, _ = self.kernel.step(chain, near, spread, generator)
+            chain, info = self.kernel.step(chain, near, spread, generator)
+            chance += info.probability.mean().item() / self.moves
+        if chance < STUCK:
+            raise RuntimeError(
+                f"moves near clean estimates are accepted with probability {chance:.2g} at the "
+                f"spread {spread:.4g}: the cost is sharper than that, take a smaller step"
+            )
         return chain.z
 
 
@@ -115,17 +127,18 @@ class Decoupled(Predictor):
 
     Arguments:
         local: How to draw near a clean estimate.
+        sigma_data: :math:`\\sigma_d`, measured from the data.
         flow: Levels of the flow from a noisy sample to its clean end, each an evaluation.
-        sigma_data: :math:`\\sigma_d`
     """
 
     local: Local
+    sigma_data: float
     flow: int = 4
-    sigma_data: float = 1.0
 
     @property
     def deterministic(self) -> bool:
-        return False
+        """Between its draws: every clean estimate is where an equation leads."""
+        return True
 
     def plan(self, grid: Grid) -> Walk:
         return _Decoupled(self, grid)
@@ -149,8 +162,4 @@ class _Decoupled(Walk):
         spread = math.sqrt(float(clean_variance(self.levels[i], self.rule.sigma_data)))
         x = self.rule.local.draw(centre, spread, generator)
         below = self.levels[i + 1]
-        return x + below * _noise(x, generator) if below > 0 else x
-
-
-def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+        return x + below * noise_like(x, generator) if below > 0 else x

@@ -73,25 +73,45 @@ class Bridge(Energy):
         self.share = share
 
     def energy(self, z: Sample, s: Level) -> PerSample:
-        return (1 - self.share) * self.base.energy(z, 0.0) + self.share * self.target.energy(
-            z, 0.0
-        )
+        parts = ((1 - self.share, self.base), (self.share, self.target))
+        first, second = (_part(weight, term.energy(z, 0.0)) for weight, term in parts)
+        return first + second
 
     def rise(self, z: Sample) -> PerSample:
         r"""By how much the energy grows with the share, :math:`E_1 - E_0`."""
         return self.target.energy(z, 0.0) - self.base.energy(z, 0.0)
 
 
+def _part(weight: float | Tensor, energy: PerSample) -> PerSample:
+    """A product in which nothing of infinity is nothing."""
+    taken = torch.as_tensor(weight, dtype=energy.dtype, device=energy.device)
+    return torch.where(taken == 0, torch.zeros_like(energy), taken * energy)
+
+
 class Drawable(Energy):
-    """A density that is normalised and drawn from directly, at level 0.
+    """A density that is drawn from directly, at level 0.
 
     It serves as the envelope of rejection, the proposal of importance sampling, the start of a
-    bridge, and as an oracle.
+    bridge, and as an oracle. The first three need it normalised.
     """
+
+    @property
+    def log_mass(self) -> Tensor:
+        """Logarithm of the integral of the density as its energy has it: zero if normalised."""
+        return torch.zeros(())
 
     @abc.abstractmethod
     def sample(self, count: int, generator: torch.Generator) -> Sample:
         """Independent draws."""
+
+
+def check_normalised(density: Drawable) -> None:
+    """Refuse what would put weights and bounds off by its mass."""
+    if not density.log_mass.abs() < 1e-4:
+        raise ValueError(
+            f"the mass of what is drawn from must be one, got {density.log_mass.exp().item():.6g}:"
+            " use .normalised()"
+        )
 
 
 class Moments(NamedTuple):

@@ -40,6 +40,9 @@ def descend(
         start: Where to begin; not changed.
         steps: Evaluations.
         memory: Moves from which a row takes its curvature.
+
+    Raises:
+        FloatingPointError: a cost or its gradient is not finite at the start.
     """
     shape = start.shape
 
@@ -52,6 +55,11 @@ def descend(
 
     x = start.detach().flatten(1)
     value, slope = evaluate(x)
+    lost = ~(value.isfinite() & slope.isfinite().all(1))
+    if lost.any():
+        raise FloatingPointError(
+            f"the cost or its gradient is not finite at {int(lost.sum())} of {len(x)} starts"
+        )
     moves = x.new_zeros(memory, *x.shape)
     turns, inverse = torch.zeros_like(moves), x.new_zeros(memory, len(x))
     length = 1 / slope.norm(dim=1).clamp(min=1e-20)
@@ -61,7 +69,7 @@ def descend(
         there = x + length[:, None] * direction
         after, new = evaluate(there)
         fall = 1e-4 * length * (slope * direction).sum(1)
-        moved = (after <= value + fall) & after.isfinite()
+        moved = (after <= value + fall) & after.isfinite() & new.isfinite().all(1)
         move, turn = there - x, new - slope
         bend = (move * turn).sum(1)
         curved = moved & (bend > 1e-12 * turn.square().sum(1))

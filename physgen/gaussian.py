@@ -15,6 +15,7 @@ from torch import Tensor
 
 from physgen.density import Drawable, Moments
 from physgen.energy import Precision
+from physgen.kernel import noise_like
 from physgen.shapes import Level, PerSample, Sample
 
 Mean = Float[Tensor, "component dimension"]
@@ -22,7 +23,7 @@ Covariance = Float[Tensor, "component dimension dimension"]
 
 
 class GaussianMixture(Drawable):
-    r""":math:`\sum_k w_k \mathcal N(\mu_k, \Sigma_k)` on vectors, normalised, at every level.
+    r""":math:`\sum_k w_k \mathcal N(\mu_k, \Sigma_k)` on vectors, at every level.
 
     Arguments:
         log_weight: Logarithms of the weights; their sum is the mass, which need not be one.
@@ -73,7 +74,7 @@ class GaussianMixture(Drawable):
         """The density of the clean sample given one noisy sample."""
         if len(z) != 1:
             raise ValueError(f"posterior takes one sample, got {len(z)}")
-        identity = torch.eye(self.mean.shape[1], dtype=z.dtype)
+        identity = torch.eye(self.mean.shape[1], dtype=z.dtype, device=z.device)
         return self.observe(identity, z[0], s**2 * identity).normalised()
 
     def posterior_covariance(self, z: Sample, s: float) -> Float[Tensor, "batch dim dim"]:
@@ -104,7 +105,9 @@ class GaussianMixture(Drawable):
     def product(self, other: GaussianMixture) -> GaussianMixture:
         """The product of two densities, whose mass is the normaliser of the product."""
         first, second = torch.meshgrid(
-            torch.arange(len(self.mean)), torch.arange(len(other.mean)), indexing="ij"
+            torch.arange(len(self.mean), device=self.mean.device),
+            torch.arange(len(other.mean), device=other.mean.device),
+            indexing="ij",
         )
         i, j = first.flatten(), second.flatten()
         total = self.covariance[i] + other.covariance[j]
@@ -151,7 +154,7 @@ class GaussianMixture(Drawable):
     def sample(self, count: int, generator: torch.Generator) -> Sample:
         weights = self.log_weight.softmax(0)
         component = torch.multinomial(weights, count, replacement=True, generator=generator)
-        unit = torch.randn(count, self.mean.shape[1], generator=generator, dtype=self.mean.dtype)
+        unit = noise_like(self.mean[component], generator)
         along = unit * self.variance[component].sqrt()
         drawn: Sample = self.mean[component] + torch.einsum(
             "bde,be->bd", self.axes[component], along

@@ -23,13 +23,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.density import Drawable
+from physgen.density import Drawable, check_normalised
 from physgen.energy import Energy
-from physgen.sampler import systematic
+from physgen.sampler import effective, log_mean, systematic
 from physgen.shapes import PerSample, Sample
-
-UNTRUSTED = 0.7
-"""Tail index above which errors mean nothing."""
 
 
 class Estimate(NamedTuple):
@@ -54,20 +51,19 @@ class Weighted:
 
     @property
     def ess(self) -> float:
-        r"""How many samples of the density itself are worth as much,
-        :math:`(\sum w)^2 / \sum w^2`."""
-        return 1 / self.share.square().sum().item()
+        """Effective sample size, as a share of the samples."""
+        return effective(self.share)
 
     @property
     def log_z(self) -> float:
         """Of the density wanted: the logarithm of the mean weight."""
-        return self.log_weight.logsumexp(0).item() - math.log(len(self.log_weight))
+        return log_mean(self.log_weight)
 
     @property
     def log_z_error(self) -> float:
         """Standard error of :attr:`log_z`, to first order."""
         count = len(self.log_weight)
-        return math.sqrt(max(0.0, count / self.ess - 1) / (count - 1))
+        return math.sqrt(max(0.0, 1 / self.ess - 1) / (count - 1))
 
     @property
     def tail(self) -> float:
@@ -75,13 +71,16 @@ class Weighted:
 
         Below one half weights have a variance, below one a mean. Above 0.7 the proposal is too
         narrow for any number here to be believed. About as many weights as three square roots of
-        their number are fitted, a fifth of them at most.
+        their number are fitted, a fifth of them at most; of equal weights there is no tail, and
+        the index is minus infinity.
         """
         ordered = self.log_weight.double().sort().values
         count = min(len(ordered) // 5, math.ceil(3 * math.sqrt(len(ordered))))
         if count < 5:
             raise ValueError(f"a tail needs at least 25 weights, got {len(ordered)}")
         ratio = (ordered[-count - 1 :] - ordered[-1]).exp()
+        if not ratio[-1] > ratio[0]:
+            return -math.inf
         return _pareto_index(ratio[1:] - ratio[0])
 
     def mean(self, values: Float[Tensor, "batch *shape"]) -> Estimate:
@@ -112,9 +111,23 @@ def importance(
         proposal: Drawn from; wider than the density wanted.
         count: Samples.
         generator: Source of chance.
+
+    Raises:
+        ValueError: the mass of the proposal is not one.
+        FloatingPointError: a weight is not a number or infinite, or none is positive.
     """
+    check_normalised(proposal)
     x = proposal.sample(count, generator)
-    return Weighted(x, proposal.energy(x, 0.0) - term.energy(x, 0.0))
+    log_weight = proposal.energy(x, 0.0) - term.energy(x, 0.0)
+    wrong = log_weight.isnan() | (log_weight == torch.inf)
+    if wrong.any():
+        raise FloatingPointError(
+            f"{int(wrong.sum())} of {count} weights are not finite: are the energies defined "
+            "wherever the proposal draws?"
+        )
+    if not log_weight.max().isfinite():
+        raise FloatingPointError(f"none of {count} draws has any weight: move the proposal")
+    return Weighted(x, log_weight)
 
 
 def _pareto_index(excess: Float[Tensor, " tail"]) -> float:

@@ -69,7 +69,7 @@ class Info(NamedTuple):
 
     @property
     def diverged(self) -> Bool[Tensor, " batch"]:
-        """Whether the move ended in numbers that mean nothing: it was too long."""
+        """Whether the move ended off the density's scale: too long, or beyond its support."""
         return ~(self.log_ratio > -DIVERGED)
 
 
@@ -95,6 +95,12 @@ def log_rise(term: Score, here: Chain, there: Chain, s: float) -> PerSample:
 class Kernel(abc.ABC):
     """A move of chains at one level."""
 
+    @property
+    @abc.abstractmethod
+    def weighable(self) -> bool:
+        """Whether weights of samples with an energy stay right as it moves them: every move is
+        tested, or tells what it owes."""
+
     @abc.abstractmethod
     def init(self, term: Score, z: Sample, s: float) -> Chain:
         """Chains that begin at ``z``."""
@@ -106,8 +112,22 @@ class Kernel(abc.ABC):
         """One move."""
 
 
+def check_weighable(kernel: Kernel) -> None:
+    """Refuse to weigh samples whose moves are neither tested nor accounted for."""
+    if not kernel.weighable:
+        raise ValueError(
+            f"{type(kernel).__name__} neither tests its moves nor tells what they owe, so that "
+            "weights would be wrong: use MALA or HMC, or their unadjusted kinds"
+        )
+
+
 class Gradient(Kernel):
-    """A kernel that follows the score, which chains hence carry with them."""
+    """A kernel that follows the score, which chains hence carry with them; its moves are tested
+    or, of an energy, owe."""
+
+    @property
+    def weighable(self) -> bool:
+        return True
 
     def init(self, term: Score, z: Sample, s: float) -> Chain:
         return arrive(term, z, s)
@@ -320,7 +340,7 @@ def _leapfrogs(
 
 
 @dataclass(frozen=True)
-class Renoise(Gradient):
+class Renoise(Kernel):
     r"""Up to a noisier level and back by an ancestral step: a Gibbs move through more noise.
 
     It leaves the density as it is up to the error of the ancestral step, and, needing no
@@ -332,6 +352,13 @@ class Renoise(Gradient):
     """
 
     ratio: float
+
+    @property
+    def weighable(self) -> bool:
+        return False
+
+    def init(self, term: Score, z: Sample, s: float) -> Chain:
+        return arrive(term, z, s)
 
     def step(
         self, chain: Chain, term: Score, s: float, generator: torch.Generator

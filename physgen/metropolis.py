@@ -24,7 +24,11 @@ from physgen.shapes import PerSample, Sample
 
 
 class Blind(Kernel):
-    """A kernel that asks for energies and no gradients."""
+    """A kernel that asks for energies and no gradients, and tests every move."""
+
+    @property
+    def weighable(self) -> bool:
+        return True
 
     def init(self, term: Score, z: Sample, s: float) -> Chain:
         return valued(term, z, s)

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.descent import descend
+from physgen.descent import Descent, descend
 from physgen.energy import Score, wide
 from physgen.grid import log_snr
 from physgen.guidance import Cost
@@ -72,8 +72,10 @@ class Implausibility:
 
 def most_plausible(
     implausibility: Implausibility, cost: Cost, start: Sample, steps: int
-) -> Sample:
+) -> Descent:
     """The samples near the start that are plausible and cheap, each for itself.
+
+    The slope that is left tells whether the descent has come to its end.
 
     Arguments:
         implausibility: The prior's part.
@@ -81,4 +83,4 @@ def most_plausible(
         start: Where the descent begins, the prior's mean for one.
         steps: Evaluations of both.
     """
-    return descend(lambda x: implausibility(x) + cost(x), start, steps).x
+    return descend(lambda x: implausibility(x) + cost(x), start, steps)

@@ -19,13 +19,20 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from physgen.density import Drawable
+from physgen.density import Drawable, check_normalised
 from physgen.energy import Energy
 from physgen.shapes import Sample
 
 Points = Float[Tensor, "density point"]
 LogDensity = Callable[[Tensor], Tensor]
 """Logarithms, up to a constant each, of many densities on the line: a row of points for each."""
+
+
+PATIENCE = 1_000_000
+"""Candidates for each draw accepted, beyond which an envelope is of no use."""
+
+ROUNDS = 1000
+"""More tangents than any log-concave density needs."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +58,20 @@ def reject(
         generator: Source of chance.
 
     Raises:
-        ValueError: the density wanted rises above the bound, where nothing would be exact.
+        ValueError: the density wanted rises above the bound, where nothing would be exact, or
+            the mass of the envelope is not one.
+        FloatingPointError: an energy is not a number.
+        RuntimeError: next to nothing is accepted.
     """
+    check_normalised(envelope)
     kept: list[Tensor] = []
     have, tried = 0, 0
     while have < count:
         rate = max(have, 1) / max(tried, 1)
-        x = envelope.sample(min(math.ceil(1.1 * (count - have) / rate), 10 * count), generator)
+        wanted, most = math.ceil(1.1 * (count - have) / rate), max(10 * count, 10_000)
+        x = envelope.sample(min(wanted, most), generator)
         log_ratio = envelope.energy(x, 0.0) - term.energy(x, 0.0) - log_bound
+        _refuse_nan(log_ratio)
         above = log_ratio.max().item()
         if above > 1e-6:
             raise ValueError(
@@ -68,7 +81,20 @@ def reject(
         coin = torch.rand(len(x), generator=generator, dtype=x.dtype, device=x.device)
         kept.append(x[coin.log() < log_ratio])
         have, tried = have + len(kept[-1]), tried + len(x)
+        if have < count and tried > PATIENCE * max(1, have):
+            raise RuntimeError(
+                f"{have} of {tried} candidates were accepted, {count} wanted: take an envelope "
+                "closer to the density, or a smaller log_bound"
+            )
     return Accepted(torch.cat(kept)[:count], have / tried)
+
+
+def _refuse_nan(log_density: Tensor) -> None:
+    if log_density.isnan().any():
+        raise FloatingPointError(
+            f"{int(log_density.isnan().sum())} of {log_density.numel()} candidates have a log "
+            "density that is not a number"
+        )
 
 
 class Tangents:
@@ -100,6 +126,7 @@ class Tangents:
             value = log_density(x)
             (self.slope,) = torch.autograd.grad(value.sum(), x)
         self.value = value.detach()
+        _refuse_nan(self.value)
         self._check()
         self.edges = self._edges()
         self.steep = self.slope.abs().clamp(min=1e-12)
@@ -174,13 +201,18 @@ def reject_adaptively(
 
     Raises:
         ValueError: a density is not log-concave, or its first envelope has no finite mass.
+        FloatingPointError: a log density is not a number.
+        RuntimeError: a thousand tangents do not bring the envelope close enough.
     """
     hull = Tangents(log_density, points, low, high)
     drawn = torch.empty(len(points), count, dtype=torch.float64, device=points.device)
     missing: Bool[Tensor, "density count"] = torch.ones_like(drawn, dtype=torch.bool)
-    while missing.any():
+    for _ in range(ROUNDS):
+        if not missing.any():
+            break
         x = hull.sample(count, generator)
         gap = hull.above(x) - log_density(x)
+        _refuse_nan(gap)
         if (gap < -1e-6).any():
             raise ValueError("a density is not log-concave: it rises above its tangents")
         coin = torch.rand(gap.shape, generator=generator, dtype=gap.dtype, device=gap.device)
@@ -189,4 +221,9 @@ def reject_adaptively(
         missing = missing & ~accepted
         if missing.any():
             hull = hull.touching(x.gather(1, gap.argmax(1, keepdim=True)))
+    if missing.any():
+        raise RuntimeError(
+            f"{int((~missing).sum())} of {missing.numel()} draws were accepted in {ROUNDS} rounds: "
+            "begin with more points"
+        )
     return drawn.to(points.dtype)

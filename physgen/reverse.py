@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from physgen.kernel import noise_like
 from physgen.shapes import Sample
 
 Vectors = Callable[[Sample, float], Sample]
@@ -65,8 +66,7 @@ def reverse(
         change = share * noise**2 * score(x, late) - drift(x, late)
         x = x + step * change
         if share > 0.5:
-            fresh = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
-            x = x + math.sqrt((2 * share - 1) * step) * noise * fresh
+            x = x + math.sqrt((2 * share - 1) * step) * noise * noise_like(x, generator)
     if not x.isfinite().all():
         raise FloatingPointError("states left the finite numbers: take shorter steps")
     return x

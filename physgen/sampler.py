@@ -16,7 +16,7 @@ from torch import Tensor
 from physgen.condition import Condition, Free
 from physgen.energy import Energy, Score, check_proper
 from physgen.grid import Grid
-from physgen.kernel import Chain, Kernel
+from physgen.kernel import Chain, Kernel, check_weighable, noise_like
 from physgen.predictor import Predictor
 from physgen.shapes import PerSample, Sample
 
@@ -124,7 +124,7 @@ def anneal(
     With a predictor, samples are carried from level to level and the kernel corrects what the
     carrying got wrong. Without one, samples stay where they are while the density changes
     under them; for an energy this keeps importance weights, whose mean estimates the
-    normaliser of the last density.
+    normaliser of the last density. What moves owe that are not tested, the weights take up.
 
     Arguments:
         term: What to draw from.
@@ -139,12 +139,15 @@ def anneal(
 
     Raises:
         ValueError: neither predictor nor kernel, a deterministic predictor on a sum, a sum
-            without a density, or resampling without weights.
-        FloatingPointError: samples are not finite.
+            without a density, resampling without weights, or weights for a kernel whose moves
+            are neither tested nor accounted for.
+        FloatingPointError: samples, or weights, are not finite.
     """
     if predictor is None and kernel is None:
         raise ValueError("anneal needs a predictor, a kernel, or both")
     weighted = predictor is None and isinstance(term, Energy)
+    if weighted and kernel is not None:
+        check_weighable(kernel)
     if resample is not None and not weighted:
         raise ValueError("resampling needs weights: an energy, and no predictor")
     _check(term, grid, predictor, start, AsMarginal() if kernel else None)
@@ -162,8 +165,10 @@ def anneal(
         if weights is not None:
             z = weights.arrive(z, s, resample, generator)
         if kernel is not None:
-            z, rate = _move(kernel, term, z, s, inner, generator)
+            z, rate, owed = _move(kernel, term, z, s, inner, generator)
             acceptance.append(rate)
+            if weights is not None:
+                weights.take(owed)
         if walk is not None:
             z = walk.step(z, i, denoise, generator)
         elif below == 0:
@@ -193,8 +198,19 @@ class _Weights:
 
     @property
     def log_z(self) -> float:
-        mean = self.log_weight.logsumexp(0).item() - math.log(len(self.log_weight))
-        return self.log_mass + mean
+        return self.log_mass + log_mean(self.log_weight)
+
+    def take(self, change: PerSample) -> None:
+        """Weights times the exponential of a change.
+
+        Raises:
+            FloatingPointError: a weight is not a number, or none is positive.
+        """
+        self.log_weight = self.log_weight + change
+        if self.log_weight.isnan().any() or not self.log_weight.max().isfinite():
+            raise FloatingPointError(
+                f"weights are not finite after the level {self.level:.4g}: try smaller moves"
+            )
 
     def arrive(
         self, z: Tensor, s: float, resample: Resample | None, generator: torch.Generator
@@ -202,15 +218,26 @@ class _Weights:
         """Reweight to a new level, and resample if the weights have become too uneven."""
         before = self.behind if self.first else self.term.energy(z, self.level)
         self.first = False
-        self.log_weight = self.log_weight + before - self.term.energy(z, s)
+        self.take(before - self.term.energy(z, s))
         self.level = s
         share = self.log_weight.softmax(0)
-        self.ess.append(1 / (len(z) * share.square().sum().item()))
+        self.ess.append(effective(share))
         if resample is None or self.ess[-1] >= resample.below:
             return z
         self.log_mass = self.log_z
         self.log_weight = torch.zeros_like(self.log_weight)
         return z[systematic(share, generator)]
+
+
+def effective(share: PerSample) -> float:
+    r"""Of weights that add up to one: how large a share of as many samples of the density itself
+    they are worth, :math:`(\sum w)^2 / (n \sum w^2)`."""
+    return 1 / (len(share) * share.square().sum().item())
+
+
+def log_mean(log_weight: PerSample) -> float:
+    """The logarithm of the mean weight."""
+    return log_weight.logsumexp(0).item() - math.log(len(log_weight))
 
 
 def systematic(share: Float[Tensor, " batch"], generator: torch.Generator) -> Tensor:
@@ -229,7 +256,8 @@ class Draws:
     acceptance: PerSample
     """Share of its moves that each chain accepted."""
     diverged: Int[Tensor, " batch"]
-    """How many moves of each chain ended off the density's scale: make steps smaller."""
+    """How many moves of each chain ended off the density's scale. Where a kernel follows the
+    score, make steps smaller; where it moves blindly, the density may just end there."""
 
 
 @torch.no_grad()
@@ -289,20 +317,23 @@ def _check(
 
 
 def _move(
-    kernel: Kernel, term: Score, z: Tensor, s: float, inner: int, generator: torch.Generator
-) -> tuple[Tensor, float]:
+    kernel: Kernel, term: Score, z: Sample, s: float, inner: int, generator: torch.Generator
+) -> tuple[Sample, float, PerSample]:
+    """Samples moved, the mean acceptance, and what moves without a test owe to the weights."""
     chain: Chain = kernel.init(term, z, s)
     accepted = torch.zeros(len(z), dtype=z.dtype, device=z.device)
+    owed = torch.zeros_like(accepted)
     for _ in range(inner):
         chain, info = kernel.step(chain, term, s, generator)
         accepted = accepted + info.accepted
-    return chain.z, accepted.mean().item() / max(1, inner)
+        if info.owed is not None:
+            owed = owed + info.owed
+    return chain.z, accepted.mean().item() / max(1, inner), owed
 
 
 def _raised(z: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
     """Noise added to go back from a level to a higher one."""
-    noise = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device)
-    return z + math.sqrt(high**2 - low**2) * noise
+    return z + math.sqrt(high**2 - low**2) * noise_like(z, generator)
 
 
 def _finite(z: Tensor, grid: Grid) -> Tensor:

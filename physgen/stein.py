@@ -87,15 +87,42 @@ def stein_test(
     return Fit(_mean_of_pairs(pairs), (1 + above) / (1 + replicas))
 
 
+def squared_distances(places: Float[Tensor, "batch dimension"]) -> tuple[Pairs, Tensor]:
+    """Those of all pairs, and their median over pairs of different samples.
+
+    Raises:
+        ValueError: most samples coincide, so that their distance is no unit of length.
+    """
+    # by differences: by products, places that coincide far from zero would seem apart
+    apart = torch.cdist(places, places, compute_mode="donot_use_mm_for_euclid_dist")
+    square = apart.square()
+    above = torch.triu_indices(len(places), len(places), 1, device=places.device)
+    median = square[above[0], above[1]].median()
+    if not median > 0:
+        raise ValueError(
+            f"the samples coincide: the median distance of {len(places)} is {median.item():.3g}"
+        )
+    return square, median
+
+
 def stein_kernel(term: Score, x: Sample, s: float = 1.0) -> Pairs:
-    """:math:`u` of all pairs of samples, in double precision."""
+    """:math:`u` of all pairs of samples, in double precision.
+
+    Raises:
+        ValueError: less than two samples, or most of them coincide.
+        FloatingPointError: a score is not finite.
+    """
     if len(x) < 2:
         raise ValueError(f"a discrepancy needs at least two samples, got {len(x)}")
     g = term.score(x, s).flatten(1).double()
+    away = ~(g.isfinite() & x.flatten(1).isfinite()).all(1)
+    if away.any():
+        raise FloatingPointError(
+            f"{int(away.sum())} of {len(x)} samples, or the scores there, are not finite"
+        )
     places = x.flatten(1).double()
     dimension = places.shape[1]
-    square = torch.cdist(places, places).square()
-    width = square.median()
+    square, width = squared_distances(places)
     base = width + square
     root = base.rsqrt()
     along = (g * places).sum(1)

@@ -22,6 +22,9 @@ from torch import Tensor
 
 from physgen.energy import Score
 from physgen.shapes import Sample
+from physgen.stein import squared_distances
+
+LEFT = "particles, or their scores, left the finite numbers: try a smaller size"
 
 
 @torch.no_grad()
@@ -36,6 +39,7 @@ def svgd(term: Score, start: Sample, moves: int, size: float = 0.3, s: float = 1
         s: The level, of no account for a density without levels.
 
     Raises:
+        ValueError: most particles coincide.
         FloatingPointError: a particle is not finite.
     """
     x = start.clone()
@@ -44,7 +48,7 @@ def svgd(term: Score, start: Sample, moves: int, size: float = 0.3, s: float = 1
         x.grad = -_direction(term, x, s)
         optimizer.step()
     if not x.isfinite().all():
-        raise FloatingPointError("particles left the finite numbers: try a smaller size")
+        raise FloatingPointError(LEFT)
     x.grad = None
     return x
 
@@ -52,8 +56,12 @@ def svgd(term: Score, start: Sample, moves: int, size: float = 0.3, s: float = 1
 def _direction(term: Score, x: Sample, s: float) -> Sample:
     count = len(x)
     score, place = term.score(x, s).flatten(1), x.flatten(1)
-    square = torch.cdist(place, place).square()
-    width = square.median() / math.log(count + 1) if count > 1 else square.new_ones(())
+    if not (score.isfinite().all() and place.isfinite().all()):
+        raise FloatingPointError(LEFT)
+    if count == 1:
+        return score.view(x.shape)
+    square, median = squared_distances(place)
+    width = median / math.log(count + 1)
     near = (-square / width).exp()
     apart: Tensor = near.sum(1, keepdim=True) * place - near @ place
     return ((near @ score + 2 / width * apart) / count).view(x.shape)

@@ -69,8 +69,10 @@ class Tabulated(Drawable):
         return torch.minimum(self.knots[cell] + beyond, self.knots[cell + 1]).to(u.dtype)
 
     def sample(self, count: int, generator: torch.Generator) -> Sample:
-        u = torch.rand(count, generator=generator, device=generator.device)
-        return self.quantile(u)[:, None]
+        u = torch.rand(
+            count, generator=generator, dtype=self.knots.dtype, device=self.knots.device
+        )
+        return self.quantile(u)[:, None].to(torch.get_default_dtype())
 
     @staticmethod
     def _cell(ends: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -75,6 +75,10 @@ class Rescaled(Kernel):
         self.kernel = kernel
         self.scale = scale
 
+    @property
+    def weighable(self) -> bool:
+        return self.kernel.weighable
+
     def init(self, term: Score, z: Sample, s: float) -> Chain:
         chain = self.kernel.init(_rescaled(term, self.scale), z / self.scale, s)
         return self._outside(chain)

@@ -31,12 +31,12 @@ from torch import Tensor
 from physgen.energy import Score
 from physgen.grid import Grid
 from physgen.guidance import Cost
-from physgen.observed import Isotropic, Operator, Uncertainty
-from physgen.sampler import Resample, Result, systematic
+from physgen.kernel import noise_like
+from physgen.observed import Operator, Uncertainty
+from physgen.sampler import Resample, Result, effective, log_mean, systematic
 from physgen.shapes import PerSample, Sample
 
 WHEN_HALF = Resample()
-ISOTROPIC = Isotropic()
 
 
 class Twist(abc.ABC):
@@ -70,14 +70,14 @@ class Seen(Twist):
     The likelihood is :math:`\mathcal N(y; A D, A C A^\top + \sigma_y^2)`, with the covariance
     :math:`C` that an :class:`~physgen.observed.Uncertainty` gives the clean sample. With
     ``Tweedie()`` the twist is exact for a Gaussian prior, for as many gradients through the
-    denoiser as there are observations; the default takes none.
+    denoiser as there are observations; ``Isotropic(...)`` takes none.
     """
 
     operator: Operator
     observed: Float[Tensor, " observation"]
     noise: float
     """:math:`\\sigma_y`"""
-    uncertainty: Uncertainty = ISOTROPIC
+    uncertainty: Uncertainty
 
     def energy(self, clean: Sample, z: Sample, s: float) -> PerSample:
         seen = self.operator(clean)
@@ -156,18 +156,16 @@ def twisted(
     log_weight = log_weight - here.energy
     for s, below in zip(grid.levels, grid.levels[1:], strict=False):
         share = log_weight.softmax(0)
-        ess.append(1 / (count * share.square().sum().item()))
+        ess.append(effective(share))
         if ess[-1] < resample.below:
-            log_mass += _log_mean(log_weight)
+            log_mass += log_mean(log_weight)
             log_weight = torch.zeros_like(log_weight)
             here = here.chosen(systematic(share, generator))
         if below == 0:
             break
         ratio = (below / s) ** 2
         fresh = below * math.sqrt(1 - ratio)
-        noise = torch.randn(
-            start.shape, generator=generator, dtype=start.dtype, device=start.device
-        )
+        noise = noise_like(start, generator)
         guided = (1 - ratio) * here.pull
         z = torch.lerp(here.clean, here.z, ratio) + guided + fresh * noise
         there = _arrive(base, twist, z, below)
@@ -177,7 +175,7 @@ def twisted(
     log_weight = log_weight + here.energy - twist.energy(here.clean, here.z, 0.0)
     if not here.clean.isfinite().all():
         raise FloatingPointError("particles are not finite: is the likelihood too sharp?")
-    return Result(here.clean, log_weight, log_mass + _log_mean(log_weight), tuple(ess), ())
+    return Result(here.clean, log_weight, log_mass + log_mean(log_weight), tuple(ess), ())
 
 
 def _arrive(base: Score, twist: Twist, z: Tensor, s: float) -> _Particles:
@@ -187,7 +185,3 @@ def _arrive(base: Score, twist: Twist, z: Tensor, s: float) -> _Particles:
         energy = twist.energy(clean, x, s)
         (slope,) = torch.autograd.grad(energy.sum(), x)
     return _Particles(z, clean.detach(), energy.detach(), -(s**2) * slope)
-
-
-def _log_mean(log_weight: Tensor) -> float:
-    return log_weight.logsumexp(0).item() - math.log(len(log_weight))

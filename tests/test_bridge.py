@@ -6,7 +6,7 @@ import torch
 from physgen.bridge import Crossing, cross
 from physgen.density import At, Bridge, Density, Drawable, Flat
 from physgen.gaussian import gaussian
-from physgen.kernel import HMC, MALA, ULA, Kernel, UnadjustedHMC
+from physgen.kernel import HMC, MALA, ULA, Kernel, Renoise, UnadjustedHMC
 from physgen.metropolis import RandomWalk
 from physgen.sampler import chains
 from physgen.tempering import temper
@@ -74,6 +74,35 @@ def test_weights_of_an_unadjusted_move_are_owed_in_full() -> None:
     plain = drawn.x.square().mean().item()
     assert abs(second.value.item() - 1) < 4 * second.error.item()
     assert abs(plain - 1) > 0.1
+
+
+def test_a_kernel_that_owes_and_does_not_tell_is_refused() -> None:
+    for kernel in (Renoise(1.1), Rescaled(Renoise(1.1), torch.ones(2))):
+        with pytest.raises(ValueError, match="neither tests its moves"):
+            crossed(kernel, 2, seed=1, count=10)
+
+
+def test_a_sample_that_is_lost_stands_somewhere_without_weight_and_is_counted() -> None:
+    """Beyond a wall there are no numbers; the others are the whole estimate, half the mass."""
+    walled = Density(lambda z: torch.where(z[:, 0] > 0, BASE.energy(z, 0.0), torch.nan))
+    lost = cross(BASE, walled, UnadjustedHMC(0.1, kept=0.5), evenly(4), 2000, source(1))
+    drawn = lost.drawn
+    gone = drawn.log_weight == -torch.inf
+    assert lost.lost == gone.sum() > 900
+    assert drawn.x.isfinite().all() and lost.bound == -torch.inf
+    assert drawn.mean(drawn.x).value.isfinite().all()
+    assert abs(drawn.mean(drawn.x[:, 1]).value) < 4 * drawn.mean(drawn.x[:, 1]).error
+    assert drawn.log_z < -0.5
+
+
+def test_the_ends_of_a_bridge_know_nothing_of_each_others_walls() -> None:
+    z = torch.tensor([[-1.0], [2.0]])
+    walled = Density(lambda z: torch.where(z[:, 0] > 0, z[:, 0], torch.inf))
+    open_ = Density(lambda z: z[:, 0].square())
+    torch.testing.assert_close(Bridge(open_, walled, 0.0).energy(z, 1.0), open_.energy(z, 1.0))
+    share = torch.tensor([1.0, 0.5])
+    expected = torch.tensor([1.0, 3.0])
+    torch.testing.assert_close(Bridge(walled, open_, share).energy(z, 1.0), expected)
 
 
 @pytest.mark.parametrize(

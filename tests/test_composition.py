@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from physgen.density import Density
 from physgen.energy import positions
 from physgen.gaussian import GaussianMixture
 from physgen.grid import log_snr
-from physgen.kernel import HMC, MALA
+from physgen.kernel import HMC, MALA, ULA, Kernel, Renoise, UnadjustedHMC
 from physgen.meter import Metered
 from physgen.predictor import DDIM, Ancestral
 from physgen.sampler import AsMarginal, Resample, anneal, sample, unit_noise
@@ -121,6 +122,30 @@ def test_annealed_smc_estimates_the_normaliser_of_the_product() -> None:
     error = mean.std().item() / 6**0.5
     assert abs(mean.mean().item() - truth) < 4 * error + 0.02
     assert error < 0.1
+
+
+@pytest.mark.parametrize(
+    "kernel", [HMC(0.8), UnadjustedHMC(1.2, 3), ULA(0.8)], ids=lambda k: type(k).__name__
+)
+def test_annealed_weights_take_up_what_moves_owe(kernel: Kernel) -> None:
+    """The mean weight is the normaliser, one, for moves that are tested or not."""
+    law = some_gaussian(1)
+    start = unit_noise(4000, (3,), source(3), torch.float64)
+    grid = log_snr(6, 0.5, 4.0)
+    result = anneal(law, start, grid, source(4), kernel=kernel, inner=2)
+    weight = result.log_weight.exp()
+    assert abs(weight.mean() - 1) < 4 * weight.std() / 4000**0.5 < 0.4
+    assert result.log_z == pytest.approx(weight.mean().log().item())
+
+
+def test_weights_are_refused_where_they_would_be_wrong_or_not_numbers() -> None:
+    start = unit_noise(20, (3,), source(3), torch.float64)
+    grid = log_snr(6, 0.5, 4.0)
+    with pytest.raises(ValueError, match="neither tests its moves"):
+        anneal(some_gaussian(1), start, grid, source(4), kernel=Renoise(1.1))
+    holed = Density(lambda z: torch.where(z[:, 0] > 0, z.square().sum(1), torch.nan))
+    with pytest.raises(FloatingPointError, match="weights are not finite"):
+        anneal(holed, start, grid, source(4), kernel=MALA(0.1))
 
 
 def test_the_product_of_two_gaussians_has_their_mean_and_covariance() -> None:

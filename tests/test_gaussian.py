@@ -77,3 +77,13 @@ def test_samples_have_the_mean_and_covariance() -> None:
     torch.testing.assert_close(x.T.cov(), law.covariance[0], atol=0.04, rtol=0)
     kept = torch.tensor([2, 0])
     torch.testing.assert_close(law.marginalise(kept).mean[0], law.mean[0, kept])
+
+
+def test_tensors_are_made_where_the_density_lives() -> None:
+    """Also where the default is another device."""
+    law = ring(3)
+    with torch.device("meta"):
+        x = law.sample(4, source(1))
+        law.posterior(x[:1], 0.5)
+        law.product(law)
+    torch.testing.assert_close(x, law.sample(4, source(1)))

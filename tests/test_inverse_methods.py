@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from physgen.compositional import Composed, Corrected
+from physgen.compositional import Composed, Conditional, Corrected
 from physgen.decoupled import Decoupled, Linear, Local, Walked
 from physgen.descent import descend
-from physgen.gaussian import gaussian
+from physgen.gaussian import GaussianMixture, gaussian
 from physgen.grid import log_snr
 from physgen.kernel import HMC
 from physgen.observed import Isotropic, Tweedie, Uncertainty
@@ -37,7 +37,7 @@ def points(count: int = 6) -> Tensor:
     return torch.randn(count, 3, dtype=torch.float64, generator=source(3))
 
 
-@pytest.mark.parametrize("uncertainty", [Tweedie(), Isotropic()], ids=repr)
+@pytest.mark.parametrize("uncertainty", [Tweedie(), Isotropic(1.0)], ids=repr)
 def test_the_mean_weight_of_twisted_particles_is_the_evidence(uncertainty: Uncertainty) -> None:
     noise = 0.3
     exact = LAW.observe(OPERATOR, SEEN, noise**2 * torch.eye(2, dtype=torch.float64))
@@ -94,6 +94,12 @@ def test_a_walked_local_draw_follows_the_same_gaussian() -> None:
     torch.testing.assert_close(x.T.cov(), exact.covariance[0], atol=0.04, rtol=0.1)
 
 
+def test_a_walk_that_cannot_move_is_refused() -> None:
+    sharp = Walked(lambda x: 1e9 * (see(x) - SEEN).square().sum(1), HMC(0.4, 4), 3)
+    with pytest.raises(RuntimeError, match="take a smaller step"):
+        sharp.draw(points(), 0.7, source(1))
+
+
 class Still(Local):
     """The centre itself: nothing was observed, and nothing is drawn."""
 
@@ -104,9 +110,15 @@ class Still(Local):
 def test_a_decoupled_walk_ends_where_the_flow_from_its_last_level_does() -> None:
     start = unit_noise(50, (3,), source(2), torch.float64)
     grid = log_snr(4, 0.02, 30.0)
-    x = sample(LAW, start, grid, Decoupled(Still(), flow=60), source(3))
+    x = sample(LAW, start, grid, Decoupled(Still(), 1.0, flow=60), source(3))
     assert (LAW.denoise(x, 0.02) - x).norm(dim=1).max() < 0.05
     torch.testing.assert_close(x.std(0), LAW.covariance[0].diagonal().sqrt(), atol=0.3, rtol=0)
+
+
+def test_decoupling_refuses_a_sum_as_its_flow_does() -> None:
+    start = unit_noise(5, (2,), source(3))
+    with pytest.raises(ValueError, match="no deterministic predictor carries it"):
+        sample(ring() + ring(), start, log_snr(4, 0.1, 5.0), Decoupled(Still(), 1.0), source())
 
 
 def test_a_descent_finds_the_minimum_of_a_quadratic_and_each_row_is_its_own() -> None:
@@ -134,6 +146,11 @@ def test_a_descent_never_rises() -> None:
     assert costs[-1].max() < 1e-6
 
 
+def test_a_descent_that_begins_nowhere_is_refused() -> None:
+    with pytest.raises(FloatingPointError, match="not finite at 1 of 2 starts"):
+        descend(lambda x: x.log().sum(1), torch.tensor([[1.0], [-1.0]]), 5)
+
+
 def test_implausibility_has_the_curvature_of_the_log_density() -> None:
     """For a Gaussian its gradient is the score's, to the levels' quadrature."""
     noise = torch.randn(3, dtype=torch.float64, generator=source(2))
@@ -152,9 +169,11 @@ def test_the_most_plausible_sample_is_the_posteriors_mode_and_sees_no_batch() ->
         return (see(x) - SEEN).square().sum(1) / 0.08
 
     start = points()
-    found = most_plausible(bound, cost, start, 60)
+    ended = most_plausible(bound, cost, start, 60)
+    found, begun = ended.x, most_plausible(bound, cost, start, 1)
+    assert (ended.slope < 1e-3 * begun.slope).all() and (ended.cost < begun.cost).all()
     torch.testing.assert_close(found, exact.mean.expand(6, 3), atol=3e-3, rtol=0)
-    alone = most_plausible(bound, cost, start[2:3], 60)
+    alone = most_plausible(bound, cost, start[2:3], 60).x
     torch.testing.assert_close(found[2:3], alone, atol=1e-7, rtol=0)
 
 
@@ -239,13 +258,45 @@ def test_added_scores_agree_with_the_posterior_without_noise_only() -> None:
     )
 
 
+class Vague(Conditional):
+    """What one observation says: as many variances as observations."""
+
+    def __init__(self, *variance: float) -> None:
+        self.variance = variance
+
+    def given(self, observed: Tensor) -> GaussianMixture:
+        variance = self.variance[int(observed[0].item())]
+        one = torch.eye(2, dtype=torch.float64)
+        return gaussian(torch.zeros(2, dtype=torch.float64), variance * one)
+
+
+def test_observations_that_widen_the_prior_are_refused_where_they_have_no_density() -> None:
+    """With ten variances of 1.2, 10 (1/1.2 + 1/s²) - 9 (1 + 1/s²) is zero at s² = 1.5."""
+    term = Corrected(Vague(1.2), BED.prior(), torch.zeros(10, 1))
+    z = torch.randn(3, 2, dtype=torch.float64, generator=source(2))
+    assert term.shift(z, 1.2).isfinite().all()
+    with pytest.raises(ValueError, match=r"improper at noise level 1\.25.*3 of 3"):
+        term.shift(z, 1.25)
+    with pytest.raises(ValueError, match=r"improper at noise level 1\.25.*1 of 3"):
+        term.shift(z, torch.tensor([1.2, 1.25, 1.1], dtype=torch.float64))
+
+
+def test_the_curvature_of_composed_scores_is_bounded_by_every_observation() -> None:
+    term = Composed(Vague(0.5, 1.5), BED.prior(), torch.tensor([[0.0], [1.0]]))
+    bounds = term.precision(1.0, torch.Size((2,)))
+    assert bounds is not None
+    exact = torch.full((2,), 1 / 1.5 + 1 / 2.5 - 1 / 2)
+    torch.testing.assert_close(bounds.low, exact)
+    torch.testing.assert_close(bounds.high, exact)
+
+
 def test_composed_and_decoupled_samples_do_not_see_their_batch() -> None:
     z = torch.randn(6, 2, dtype=torch.float64, generator=source(2))
     for kind in (Composed, Corrected):
         term = kind(BED.one_observation(), BED.prior(), BED.observed)
         alone = torch.cat([term.shift(z[k : k + 1], 0.7) for k in range(6)])
         torch.testing.assert_close(term.shift(z, 0.7), alone)
-    walk = Decoupled(Still(), flow=4)
+    walk = Decoupled(Still(), 1.0, flow=4)
     start = unit_noise(5, (2,), source(3))
     together = sample(ring(), start, log_snr(1, 0.5, 5.0), walk, source())
     one = [

@@ -6,7 +6,13 @@ import torch
 from physgen.energy import Score
 from physgen.grid import log_snr
 from physgen.guidance import Fixed, Guidance, Guided
-from physgen.observed import Isotropic, Observed, Tweedie, Uncertainty
+from physgen.observed import (
+    Isotropic,
+    Observed,
+    Tweedie,
+    Uncertainty,
+    conjugate_gradients,
+)
 from physgen.predictor import DPMpp2M
 from physgen.sampler import sample, unit_noise
 from physgen.testbeds import ring, some_gaussian, source
@@ -50,11 +56,11 @@ def test_an_isotropic_uncertainty_pulls_as_the_pseudoinverse_does() -> None:
     total = r * operator @ operator.mT + noise**2 * torch.eye(2, dtype=torch.float64)
     back = torch.linalg.solve(total, (seen - clean @ operator.mT).mT).mT @ operator
     expected = clean + torch.einsum("bi,bij->bj", back, LAW.posterior_covariance(z, s))
-    term = Observed(LAW, lambda x: x @ operator.mT, seen.expand(8, 2), noise, 2, Isotropic())
+    term = Observed(LAW, lambda x: x @ operator.mT, seen.expand(8, 2), noise, 2, Isotropic(1.0))
     torch.testing.assert_close(term.denoise(z, s), expected)
 
 
-@pytest.mark.parametrize("uncertainty", [Tweedie(), Isotropic()], ids=repr)
+@pytest.mark.parametrize("uncertainty", [Tweedie(), Isotropic(1.0)], ids=repr)
 def test_a_sample_does_not_see_its_batch(uncertainty: Uncertainty) -> None:
     law, z = ring(), torch.randn(6, 2, generator=source(3))
     seen = torch.randn(6, 1, generator=source(4))
@@ -78,3 +84,30 @@ def test_a_cost_goes_beside_observations_and_not_around_them() -> None:
     beside = (observed + Guidance(LAW, cost, 1.0)).shift(points(), 0.5)
     apart = observed.shift(points(), 0.5) + Guidance(LAW, cost, 1.0).shift(points(), 0.5)
     torch.testing.assert_close(beside, apart)
+
+
+def test_a_system_that_is_not_solved_says_so() -> None:
+    right = torch.eye(3, dtype=torch.float64)
+    stiff = torch.tensor([1.0, 30.0, 1000.0], dtype=torch.float64)
+    mixed = right.roll(1, 0) + right
+    exact = conjugate_gradients(lambda v: v * stiff, mixed, 3)
+    torch.testing.assert_close(exact, mixed / stiff)
+    with pytest.raises(RuntimeError, match=r"residual of 1 after 1 iterations, 0\.1 is"):
+        conjugate_gradients(lambda v: v * stiff, mixed, 1)
+    assert conjugate_gradients(lambda v: v * stiff, mixed, 1, tolerance=1.0).isfinite().all()
+
+
+def test_more_conjugate_gradients_than_needed_change_nothing() -> None:
+    right = torch.randn(5, 2, generator=source(1))
+    few, many = (conjugate_gradients(lambda v: 3 * v, right, n) for n in (1, 60))
+    torch.testing.assert_close(few, right / 3)
+    torch.testing.assert_close(many, few)
+
+
+def test_a_covariance_that_is_not_positive_is_refused() -> None:
+    right = torch.tensor([[1.0, 0.2], [0.0, 1.0]])
+    bent = torch.tensor([-1.0, 2.0])
+    with pytest.raises(RuntimeError, match="not positive for 1 of 2 samples"):
+        conjugate_gradients(lambda v: v * bent, right, 4)
+    with pytest.raises(RuntimeError, match="not positive for 2 of 2 samples"):
+        conjugate_gradients(lambda v: v * torch.nan, right, 4)

@@ -1,5 +1,6 @@
 """Stein's discrepancy: mean zero under the density, and what it sees and does not."""
 
+import pytest
 import torch
 from torch.func import grad, jacrev
 
@@ -17,7 +18,7 @@ def normal(count: int, seed: int) -> torch.Tensor:
 
 def test_the_kernel_is_steins_operator_on_both_sides() -> None:
     x = torch.randn(5, 3, generator=source(1), dtype=torch.float64)
-    width = torch.cdist(x, x).square().median()
+    width = torch.pdist(x).median().square()
 
     def kernel(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return (width + (a - b).square().sum()).rsqrt()
@@ -75,3 +76,20 @@ def test_normalisers_and_other_samples_order_play_no_part() -> None:
     value = stein_discrepancy(NORMAL, x)
     assert abs(stein_discrepancy(shifted, x) - value) < 1e-6
     assert abs(stein_discrepancy(NORMAL, x.flip(0)) - value) < 1e-6
+
+
+def test_two_samples_have_one_distance() -> None:
+    """The width is theirs, not that of each from itself."""
+    x = torch.tensor([[0.0], [3.0]], dtype=torch.float64)
+    here, there = (NORMAL.score(each, 1.0) for each in x[:, None])
+    base = 18.0
+    wanted = here * there + (here - there) * -3 / base + 1 / base - 27 / base**2
+    torch.testing.assert_close(stein_kernel(NORMAL, x)[0, 1], base**-0.5 * wanted[0, 0])
+
+
+def test_samples_that_coincide_or_have_no_score_are_refused() -> None:
+    with pytest.raises(ValueError, match="the samples coincide"):
+        stein_discrepancy(NORMAL, torch.full((40, 2), 3.7))
+    holed = Density(lambda z: torch.where(z[:, 0] > 0, z.square().sum(1), torch.nan * z[:, 0]))
+    with pytest.raises(FloatingPointError, match="or the scores there, are not finite"):
+        stein_test(holed, normal(20, 1), source(1))

@@ -1,5 +1,6 @@
 """Stein variational gradient descent: what particles come to stand for, and what they lose."""
 
+import pytest
 import torch
 
 from physgen.density import Density
@@ -46,3 +47,17 @@ def test_particles_do_not_care_where_the_origin_is() -> None:
     start = particles(20).double()
     aside = Density(lambda z: (z - 5).square().sum(1) / 2)
     torch.testing.assert_close(svgd(aside, start + 5, 50), svgd(NORMAL, start, 50) + 5)
+
+
+def test_two_particles_find_two_places_and_coincident_ones_are_refused() -> None:
+    x = svgd(NORMAL, torch.tensor([[1.0], [1.1]], dtype=torch.float64), 300)
+    torch.testing.assert_close(x[0], -x[1], atol=1e-3, rtol=0)
+    assert 0.3 < x.abs().min() < 2
+    with pytest.raises(ValueError, match="the samples coincide"):
+        svgd(NORMAL, torch.ones(40, 2), 3)
+
+
+def test_particles_without_a_score_are_refused() -> None:
+    holed = Density(lambda z: torch.where(z[:, 0] < 3, z.square().sum(1), torch.nan * z[:, 0]))
+    with pytest.raises(FloatingPointError, match="left the finite numbers"):
+        svgd(holed, particles(100), 1)

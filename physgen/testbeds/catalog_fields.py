@@ -28,6 +28,8 @@ from physgen.twisted import Seen, twisted
 
 POINTS = 13
 NOISE = 0.02
+SIGMA = 1.0
+"""Of the first field, by its definition."""
 
 
 @cache
@@ -99,7 +101,7 @@ def tweedie(prior: Score, bed: Inverse, size: Size) -> Score:
 
 
 def pseudoinverse(prior: Score, bed: Inverse, size: Size) -> Score:
-    return Observed(prior, bed.see, bed.rows(size.draws), NOISE, 1, Isotropic())
+    return Observed(prior, bed.see, bed.rows(size.draws), NOISE, 1, Isotropic(SIGMA))
 
 
 def stepwise(strength: float) -> Guide:
@@ -146,7 +148,7 @@ def repaint(repeats: int) -> Callable[[Size], Figures]:
 def decoupled(size: Size) -> Figures:
     bed = problems(size)
     meter = Metered(bed.prior)
-    rule = Decoupled(Linear(bed.see, bed.rows(size.draws), NOISE, 1), flow=4)
+    rule = Decoupled(Linear(bed.see, bed.rows(size.draws), NOISE, 1), SIGMA, flow=4)
     return figures(bed, size, sample(meter, start(size), grid(size), rule, source(5)), meter)
 
 
@@ -171,7 +173,7 @@ def plausible(size: Size) -> Figures:
     observed = misfit(bed, replace(size, draws=1))
     prior = Implausibility(meter, 0.03, 10.0, 8, noise)
     origin = torch.zeros_like(bed.truth)
-    x = most_plausible(prior, lambda x: observed(x) / NOISE**2, origin, 300)
+    x = most_plausible(prior, lambda x: observed(x) / NOISE**2, origin, 300).x
     mean, _ = bed.posterior_by(bed.prior)
     bias = ((x - mean).norm(dim=1) / bed.truth.norm(dim=1)).mean().item()
     rows = len(bed.truth)

@@ -104,7 +104,12 @@ OBSERVATIONS = Bed(
         Method("exact posterior", "`testbeds.observations`", "closed form", exact),
         Method("prior alone", "`testbeds.observations`", "closed form", prior),
         Method("one observation", "`testbeds.observations`", "closed form", one),
-        Method("linear MMSE from 1000 simulations", "`gaussian.observe`", "least squares", linear),
+        Method(
+            "linear MMSE from 1000 simulations",
+            "`gaussian.GaussianMixture.observe`",
+            "least squares",
+            linear,
+        ),
         Method("scores added", "`compositional.Composed`", GEFFNER, summed(0)),
         Method("and ULA, 5 moves", "`compositional.Composed`, `kernel.ULA`", GEFFNER, summed(5)),
         Method(

@@ -105,7 +105,7 @@ def twist(kind: Twist) -> Callable[[Size], Figures]:
 def decoupled(local: Callable[[int], Local]) -> Callable[[Size], Figures]:
     def run(size: Size) -> Figures:
         meter, start = Metered(LAW), _start(size)
-        rule = Decoupled(local(len(start)), flow=4, sigma_data=SIGMA)
+        rule = Decoupled(local(len(start)), SIGMA, flow=4)
         return _figures(sample(meter, start, _grid(size), rule, source(5)), meter)
 
     return run
@@ -138,7 +138,7 @@ SEEN_RING = Bed(
     "A ring of eight modes, one coordinate seen with noise 0.2: a mixture of eight Gaussians",
     (
         Method("exact posterior", "`gaussian.GaussianMixture.observe`", "closed form", exact),
-        Method("linear MMSE", "`testbeds.inverse.fitted`", "a Gaussian fit", linear),
+        Method("linear MMSE", "`gaussian.GaussianMixture.observe`", "a Gaussian fit", linear),
         Method(
             TWISTED,
             "`twisted.Seen`",
