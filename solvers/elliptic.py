@@ -205,7 +205,8 @@ class ConjugateGradients(Inversion):
 
     Raises:
         ValueError: A is not positive.
-        FloatingPointError: the tolerance was not reached within ``limit`` iterations.
+        FloatingPointError: the right side is not finite, or the tolerance was not reached within
+            ``limit`` iterations.
     """
 
     tolerance: float = 1e-6
@@ -243,11 +244,16 @@ class ConjugateGradients(Inversion):
         right: Field,
     ) -> Field:
         goal = self.tolerance * _size(right)
+        if not goal.isfinite().all():
+            raise FloatingPointError(
+                f"the right side is not finite in {int((~goal.isfinite()).sum())} of {len(goal)} "
+                "samples: in a backward pass it is the gradient of the cost by the solution"
+            )
         found, left = torch.zeros_like(right), right
         step = nearly(left)
         weight = _dot(left, step)
         for _ in range(self.limit):
-            going = _wide(_size(left) > goal, left)
+            going = _wide(~(_size(left) <= goal), left)
             if not bool(going.any()):
                 return found
             image = apply(step)

@@ -151,6 +151,15 @@ def test_gradients_are_those_of_differences(inversion: Inversion) -> None:
         assert (slope[:, channel] * nudge[:, channel]).sum().abs() > 1e-4
 
 
+def test_a_gradient_that_is_no_number_is_not_answered_by_zero() -> None:
+    """As it would be by an iteration that takes NaN for converged."""
+    cells = box(8, 8)
+    boundary = patches(cells, 2).requires_grad_()
+    cost = Darcy(cells, TIGHT).solve(boundary)[0].sum() * math.nan
+    with pytest.raises(FloatingPointError, match="right side is not finite in 1 of 2 samples"):
+        torch.autograd.grad(cost, boundary)
+
+
 def test_nonsense_is_refused() -> None:
     cells = box(8, 8)
     boundary = patches(cells, 1)
