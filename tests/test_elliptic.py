@@ -124,6 +124,23 @@ def test_both_ways_agree_and_a_batch_is_its_samples() -> None:
     assert (single - direct).abs().max() < 1e-3 * direct.abs().max()
 
 
+@pytest.mark.parametrize("ratio", [4.0, 1e6])
+def test_the_residual_is_the_true_one_in_single_precision_too(ratio: float) -> None:
+    """That of an iteration parts from it, the more so the more the permeability varies."""
+    cells, tolerance = box(32, 32), 1e-6
+    boundary = patches(cells, 2).float()
+    boundary[:, 0] = torch.where(boundary[:, 0] > 5, ratio, 1.0)
+    darcy = Darcy(cells, ConjugateGradients(tolerance, limit=1000))
+    exact, u = boundary.double(), darcy.solve(boundary).double()
+    rounding = torch.finfo(torch.float32).eps * cells.strength(exact[:, 0], 0.0) * u[:, 0]
+    allowed = torch.maximum(
+        tolerance * exact[:, 1].flatten(1).norm(dim=1), rounding.flatten(1).norm(dim=1)
+    )
+    left = darcy.residual(u, exact).flatten(1).norm(dim=1)
+    assert (left < 1.05 * allowed).all()
+    assert (left > 10 * tolerance * exact[:, 1].flatten(1).norm(dim=1)).all()  # it is rounding
+
+
 def test_the_count_of_iterations_does_not_depend_on_the_grid() -> None:
     for n in (16, 64):
         boundary = patches(box(n, n), 2)
