@@ -9,8 +9,8 @@ rounding; errors are of second order in the spacing where a is smooth.
 
 :math:`A` is symmetric, and inverted by
 
-* :class:`Direct`: sparse factors (SuperLU) of the matrix of all samples at once, whatever a and q;
-* :class:`ConjugateGradients`, for :math:`A > 0`: preconditioned by the exact inverse for a constant a,
+* :class:`SparseFactors`: sparse factors (SuperLU) of the matrix of all samples at once, whatever a and q;
+* :class:`SineConjugateGradients`, for :math:`A > 0`: preconditioned by the exact inverse for a constant a,
   which sines make diagonal. Its count of iterations does not depend on the grid.
 
 Solutions have the **implicit adjoint**: for a cost J, :math:`A \lambda = \partial J / \partial u`
@@ -168,7 +168,7 @@ class Inversion(abc.ABC):
         """
 
 
-class Direct(Inversion):
+class SparseFactors(Inversion):
     r"""Sparse factors, in double precision on the processor, kept for the adjoint.
 
     All samples are blocks of one matrix, so that a batch is one call; memory grows like
@@ -209,7 +209,7 @@ def _matrix(cells: Cells, coefficient: Field, shift: float) -> sparse.csc_array:
 
 
 @dataclass(frozen=True)
-class ConjugateGradients(Inversion):
+class SineConjugateGradients(Inversion):
     r"""Conjugate gradients with a preconditioner of sines; each sample stops by itself.
 
     What is held to the tolerance is the true residual, computed anew at the end: where rounding made
@@ -234,7 +234,7 @@ class ConjugateGradients(Inversion):
         if shift >= lowest:
             raise ValueError(
                 f"conjugate gradients need q below the lowest eigenvalue, surely {lowest:.4g} /m² "
-                f"here, got {shift:g}: take Direct()"
+                f"here, got {shift:g}: take SparseFactors()"
             )
         axes = list(range(1, coefficient.ndim))
         typical = (coefficient.amin(axes) * coefficient.amax(axes)).sqrt()
@@ -293,7 +293,7 @@ class ConjugateGradients(Inversion):
         worst = float((_size(left) / _safe(_size(right))).max())
         raise FloatingPointError(
             f"conjugate gradients did not converge: residual {worst:.1e} after {self.limit} "
-            f"iterations, asked for {self.tolerance:g}: take Direct(), or double precision"
+            f"iterations, asked for {self.tolerance:g}: take SparseFactors(), or double precision"
         )
 
 
