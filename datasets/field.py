@@ -9,6 +9,11 @@ from jaxtyping import Float32, Int64
 
 from physgen.datasets import store
 
+NO_SEED = -1
+"""The seed of what has nothing random."""
+TO_THE_SIDES = {"cell": 0.5, "point": 1.0}
+"""Spacings from the outermost points to the sides."""
+
 
 @dataclass(frozen=True, eq=False)
 class Fields:
@@ -18,7 +23,8 @@ class Fields:
     time: Float32[np.ndarray, " time"]
     """Saved instants, in s."""
     axes: Mapping[str, Float32[np.ndarray, " point"]]
-    """Evenly spaced points in m: ``x``, or ``x`` and ``y``."""
+    """Evenly spaced points in m: ``x``, or ``x`` and ``y``. Sides are half a spacing away from
+    centres of cells, a whole one from points between walls."""
     values: Mapping[str, Float32[np.ndarray, "sample time *space"]]
     """Of each field."""
     units: Mapping[str, str]
@@ -28,8 +34,17 @@ class Fields:
     recipe: Mapping[str, object]
     """Solver, version and configuration."""
     seed: Int64[np.ndarray, " sample"]
+    """NO_SEED for what has nothing random."""
     side: str
     """What all sides are: PERIODIC or WALL."""
+    centring: str
+    """What the points are: ``cell`` for centres of cells, ``point`` for points between walls."""
+
+    def __post_init__(self) -> None:
+        if self.centring not in TO_THE_SIDES:
+            raise ValueError(
+                f"points are one of {', '.join(TO_THE_SIDES)}, got centring {self.centring}"
+            )
 
     @property
     def spacing(self) -> tuple[float, ...]:
@@ -38,9 +53,20 @@ class Fields:
 
     @property
     def extent(self) -> tuple[tuple[float, float], ...]:
-        """From half a spacing before the first point to half a spacing behind the last, in m."""
-        axes = zip(self.axes.values(), self.spacing, strict=True)
-        return tuple((float(axis[0]) - h / 2, float(axis[-1]) + h / 2) for axis, h in axes)
+        """From side to side along each axis, in m."""
+        return self._beyond(TO_THE_SIDES[self.centring])
+
+    @property
+    def cells(self) -> tuple[tuple[float, float], ...]:
+        """What cells about the points reach along each axis, in m: short of walls between which
+        these are points."""
+        return self._beyond(0.5)
+
+    def _beyond(self, spacings: float) -> tuple[tuple[float, float], ...]:
+        axes = [
+            (axis, spacings * h) for axis, h in zip(self.axes.values(), self.spacing, strict=True)
+        ]
+        return tuple((float(axis[0]) - far, float(axis[-1]) + far) for axis, far in axes)
 
 
 def write_fields(path: Path, fields: Fields) -> None:
@@ -60,6 +86,6 @@ def write_fields(path: Path, fields: Fields) -> None:
             boundaries=dict.fromkeys(sides, fields.side),
             recipe=fields.recipe,
             seed=fields.seed,
-            centring="cell",
+            centring=fields.centring,
         ),
     )

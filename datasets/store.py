@@ -18,7 +18,8 @@ Layout of a file, whose key names stand in this module and nowhere else::
                           last; without the axis time if the body is still
     /histories/           what has its own, finer time: force (sample, force_time, body,
                           component), with scales force_time and body; only if there are any
-    /seed                 of every sample, from which it alone can be made again
+    /seed                 of every sample, from which it alone can be made again; -1 if nothing
+                          of it is random
     /quality/             figures of every sample, such as its relative energy drift
 
 These are the groups and attributes of The Well (Ohana et al., 2024,
@@ -113,8 +114,8 @@ class Trajectories:
     bodies: Mapping[str, Body] = field(default_factory=dict)
     histories: Mapping[str, History] = field(default_factory=dict)
     centring: str = ""
-    """Where in a cell the values of a grid are, such as ``cell`` for its centre; its axes are
-    in m then. Empty for particles."""
+    """Where the values of a grid are, such as ``cell`` for centres of cells or ``point`` for points
+    between walls; its axes are in m then. Empty for particles."""
 
 
 def write(path: Path, data: Trajectories) -> None:
@@ -181,7 +182,8 @@ def _write_root(file: h5py.File, data: Trajectories) -> None:
         for name, letter in zip(data.space, "XYZ", strict=False):
             file[name].attrs["units"] = "m"
             file[name].attrs["axis"] = letter
-            file[name].attrs["long_name"] = f"{name} of the {data.centring} centre"
+            where = "cell centre" if data.centring == "cell" else data.centring
+            file[name].attrs["long_name"] = f"{name} of the {where}"
     for name, value in data.parameters.items():
         if name in file.attrs:
             raise ValueError(f"a parameter cannot be called {name}: files use the name themselves")

@@ -88,27 +88,35 @@ def lines(outlines: Sequence[Outline]) -> "PolyData":
 def write_images(folder: Path, fields: Fields, sample: int) -> Path:
     """One sample of other fields as a time series of images, listed by ``fields.pvd``.
 
-    Each point is the middle of a cell; axes that a line or a plane lacks have one cell.
+    Points are as their centring has them, middles of cells or points between walls; axes that a
+    line or a plane lacks have one.
 
     Returns: the file to open.
     """
     instants = range(len(fields.time))
-    return _series(folder, "fields", fields.time, (_cells_of(fields, sample, k) for k in instants))
+    return _series(folder, "fields", fields.time, (_grid_of(fields, sample, k) for k in instants))
 
 
-def _cells_of(fields: Fields, sample: int, instant: int) -> "ImageData":
+def _grid_of(fields: Fields, sample: int, instant: int) -> "ImageData":
     import pyvista
 
     spacing = fields.spacing
     thin = min(spacing)
     missing = 3 - len(spacing)
+    at_points = fields.centring == "point"
+    corners = [float(axis[0]) for axis in fields.axes.values()]
+    more = 0 if at_points else 1
     grid = pyvista.ImageData(
-        dimensions=(*(len(axis) + 1 for axis in fields.axes.values()), *[2] * missing),
+        dimensions=(*(len(axis) + more for axis in fields.axes.values()), *[1 + more] * missing),
         spacing=(*spacing, *[thin] * missing),
-        origin=(*(low for low, _ in fields.extent), *[0.0] * missing),
+        origin=(
+            *(corners if at_points else (low for low, _ in fields.cells)),
+            *[0.0] * missing,
+        ),
     )
+    data = grid.point_data if at_points else grid.cell_data
     for name, values in fields.values.items():
-        grid.cell_data[name] = values[sample, instant].ravel(order="F")
+        data[name] = values[sample, instant].ravel(order="F")
     grid.field_data["TimeValue"] = [float(fields.time[instant])]
     return grid
 

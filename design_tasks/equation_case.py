@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from physgen.datasets.field import NO_SEED
 from physgen.design_tasks.flow_case import Row
 from physgen.shapes import State, Trajectory
 from physgen.solvers.evolution import Controls, Evolution
@@ -26,6 +27,10 @@ class Setting:
     """What all sides are: PERIODIC or WALL."""
     controls: Controls
     """Boundary data of each interval between saved states."""
+    centring: str = "cell"
+    """What the points are: ``cell`` for centres of cells, ``point`` for points between walls."""
+    seed: int = NO_SEED
+    """Of what is random in it."""
 
 
 @dataclass(frozen=True, kw_only=True)

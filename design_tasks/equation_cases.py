@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from physgen.datasets.field import NO_SEED
 from physgen.design_tasks.equation_case import EquationCase, Setting
 from physgen.design_tasks.flow_case import Row
 from physgen.shapes import State, Trajectory
@@ -38,12 +39,17 @@ def _places(grid: Periodic | Walled) -> dict[str, list[float]]:
 
 
 def _periodic(
-    case: EquationCase, equation: Semilinear, grid: Periodic, state: State, units: str
+    case: EquationCase,
+    equation: Semilinear,
+    grid: Periodic,
+    state: State,
+    units: str,
+    seed: int = NO_SEED,
 ) -> Setting:
     fields = dict.fromkeys(equation.fields(grid.axes), units)
     none = constant(state[:, :0], case.frames)
     solver = Spectral(equation, grid, case.step)
-    return Setting(solver, state, _places(grid), fields, "PERIODIC", none)
+    return Setting(solver, state, _places(grid), fields, "PERIODIC", none, "cell", seed)
 
 
 def _worst(case: EquationCase, trajectory: Trajectory, exact: Callable[[float], Tensor]) -> float:
@@ -186,7 +192,7 @@ class KuramotoCase(EquationCase):
     def setting(self) -> Setting:
         grid = Periodic((self.points,), (self.length,))
         state = smooth(grid, 1, 1, 3, torch.Generator().manual_seed(self.seed))
-        return _periodic(self, KuramotoSivashinsky(), grid, state, "m s-1")
+        return _periodic(self, KuramotoSivashinsky(), grid, state, "m s-1", self.seed)
 
     def figures(self, trajectory: Trajectory) -> list[Row]:
         u = trajectory[0]
@@ -288,7 +294,8 @@ class GrayScottCase(EquationCase):
         ]
         drop = torch.exp(-(away[0].square() + away[1].square()) / 18).amax(0)
         state = torch.stack([1 - 0.5 * drop, 0.25 * drop])[None]
-        return _periodic(self, GrayScott(feed=self.feed, kill=self.kill), grid, state, "1")
+        equation = GrayScott(feed=self.feed, kill=self.kill)
+        return _periodic(self, equation, grid, state, "1", self.seed)
 
     def figures(self, trajectory: Trajectory) -> list[Row]:
         u, v = trajectory[0].mean((2, 3)).unbind(1)
@@ -331,7 +338,7 @@ class TurbulenceCase(EquationCase):
 
     def setting(self) -> Setting:
         state = 10 * smooth(self._grid, 1, 1, 6, torch.Generator().manual_seed(self.seed))
-        return _periodic(self, Vorticity(self.viscosity), self._grid, state, "s-1")
+        return _periodic(self, Vorticity(self.viscosity), self._grid, state, "s-1", self.seed)
 
     def figures(self, trajectory: Trajectory) -> list[Row]:
         vorticity = trajectory[0, :, 0]
@@ -387,7 +394,7 @@ class WaveCase(EquationCase):
         units = {"displacement": "m", "velocity": "m s-1"}
         none = constant(state[:, :0], self.frames)
         solver = Wave(self._grid, self.step)
-        return Setting(solver, state, _places(self._grid), units, "WALL", none)
+        return Setting(solver, state, _places(self._grid), units, "WALL", none, "point")
 
     def figures(self, trajectory: Trajectory) -> list[Row]:
         energy = Wave(self._grid, self.step).energy(trajectory[0])
@@ -424,7 +431,8 @@ class WalledBurgersCase(EquationCase):
         state = two_humps(1, place, draw)
         force = eight_pushes(1, self.frames, place, draw)
         units = {"velocity": "m s-1"}
-        return Setting(solver, state, _places(solver.grid), units, "WALL", force)
+        places = _places(solver.grid)
+        return Setting(solver, state, places, units, "WALL", force, "point", self.seed)
 
     def figures(self, trajectory: Trajectory) -> list[Row]:
         begun = self.setting()

@@ -19,6 +19,7 @@ from physgen.design_tasks.flow_simulate import figures_table
 from physgen.design_tasks.flow_view import save
 from physgen.files import writable_folder, write_json
 from physgen.progress import Progress
+from physgen.shapes import Trajectory
 from physgen.solvers.evolution import drive
 from physgen.verdict import versions
 
@@ -49,14 +50,8 @@ def simulate(case: EquationCase, progress: Progress) -> SimulatedEquation:
     out = writable_folder(case.out)
     points = tuple(len(line) for line in setting.places.values())
     progress.stage(f"{case.name}: {' x '.join(map(str, points))} points")
-    kind = torch.float64 if case.double else torch.float32
-    states, controls = [setting.state.to(kind)], setting.controls.to(kind)
     with torch.no_grad():
-        for k in range(case.frames):
-            step = drive(setting.solver, states[-1], controls[:, k : k + 1], case.steps)
-            states.append(step[:, -1])
-            progress.share((k + 1) / case.frames)
-        trajectory = torch.stack(states, 1)
+        trajectory = march(case, setting, progress)
         rows = case.figures(trajectory)
     progress.stage("pictures and files")
     fields = to_fields(case, setting, trajectory)
@@ -79,6 +74,22 @@ def simulate(case: EquationCase, progress: Progress) -> SimulatedEquation:
     return found
 
 
+def march(case: EquationCase, setting: Setting, progress: Progress) -> Trajectory:
+    """The states at the instants to save.
+
+    Raises:
+        FloatingPointError: the solution left the finite numbers.
+    """
+    kind = torch.float64 if case.double else torch.float32
+    states, controls = [setting.state.to(kind)], setting.controls.to(kind)
+    for k in range(case.frames):
+        interval = controls[:, k : k + 1]
+        step = drive(setting.solver, states[-1], interval, case.steps, k * case.interval)
+        states.append(step[:, -1])
+        progress.share((k + 1) / case.frames)
+    return torch.stack(states, 1)
+
+
 def _told(case: EquationCase) -> dict[str, object]:
     """The options as JSON can hold them, without the folder."""
     options: dict[str, object] = json.loads(json.dumps(asdict(case), default=str))
@@ -98,8 +109,9 @@ def to_fields(case: EquationCase, setting: Setting, trajectory: Tensor) -> Field
         units=setting.units,
         parameters={**case.facts, "dt": case.step},
         recipe={"case": case.name, "options": _told(case), "versions": versions()},
-        seed=np.asarray([getattr(case, "seed", 0)], np.int64),
+        seed=np.asarray([setting.seed], np.int64),
         side=setting.side,
+        centring=setting.centring,
     )
 
 

@@ -27,11 +27,11 @@ def _space_time(fields: Fields, sample: int) -> Canvas:
     panels = canvas.subplots(count, 1, squeeze=False)[:, 0]
     half = 0.5 * float(fields.time[1] - fields.time[0])
     first, last = float(fields.time[0]), float(fields.time[-1])
-    extent = (first - half, last + half, *fields.extent[0])
+    extent = (first - half, last + half, *fields.cells[0])
     for axis, name in zip(panels, fields.values, strict=True):
         values = fields.values[name][sample]
         shown = _image(axis, values.T, extent, values)
-        axis.set(xlabel="$t$ [s]", ylabel="$x$ [m]", xlim=(first, last))
+        axis.set(xlabel="$t$ [s]", ylabel="$x$ [m]", xlim=(first, last), ylim=fields.extent[0])
         _bar(canvas, axis, shown, name, fields.units[name])
     return canvas
 
@@ -42,12 +42,12 @@ def _instants(fields: Fields, sample: int) -> Canvas:
     rows = len(fields.values)
     canvas = Canvas(figsize=(8, 2.2 * rows + 0.4), layout="constrained")
     panels = canvas.subplots(rows, few, squeeze=False)
-    extent = (*fields.extent[0], *fields.extent[1])
+    extent = (*fields.cells[0], *fields.cells[1])
     for row, name in zip(panels, fields.values, strict=True):
         values = fields.values[name][sample]
         for axis, instant in zip(row, instants, strict=True):
             shown = _image(axis, values[instant].T, extent, values[instants])
-            axis.set_aspect("equal")
+            axis.set(aspect="equal", xlim=fields.extent[0], ylim=fields.extent[1])
             axis.set_title(f"$t =$ {fields.time[instant]:.4g} s", fontsize=8.5, color=INK)
         _bar(canvas, row[-1], shown, name, fields.units[name])
     return canvas

@@ -1,4 +1,4 @@
-r"""Advection: the value that a flux carries through a face.
+r"""Fluxes of advection: the value that a flux carries through a face.
 
 A scheme sees four values along an axis around each face, ``before, left | right, after`` the
 flow, and the velocity through the face. With ``c`` the first value upstream, ``u`` the second

@@ -15,9 +15,9 @@ References:
 """
 
 from physgen.shapes import Boundary, State
-from physgen.solvers.elliptic import Cells, Direct, Inversion, Steady, solve
+from physgen.solvers.elliptic import Cells, Inversion, SparseFactors, Steady, solve
 
-DIRECT = Direct()
+FACTORS = SparseFactors()
 
 
 class Darcy(Steady):
@@ -28,7 +28,7 @@ class Darcy(Steady):
         inversion: How it is solved.
     """
 
-    def __init__(self, cells: Cells, inversion: Inversion = DIRECT) -> None:
+    def __init__(self, cells: Cells, inversion: Inversion = FACTORS) -> None:
         self.cells = cells
         self.inversion = inversion
 

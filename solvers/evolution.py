@@ -63,10 +63,13 @@ def refuse_other_grid(state: State, channels: int, points: tuple[int, ...]) -> N
         )
 
 
-def drive(solver: Evolution, state: State, controls: Controls, steps: int) -> Trajectory:
+def drive(
+    solver: Evolution, state: State, controls: Controls, steps: int, begin: float = 0.0
+) -> Trajectory:
     """The states after each interval of ``steps`` steps, the first one ``state`` itself.
 
     A gradient keeps one state an interval, and does the steps between once more on the way back.
+    ``begin`` is the time of the first state in s, for a trajectory that is driven piece by piece.
 
     Raises:
         ValueError: an interval has no steps, or the state is not one of the solver's grid.
@@ -81,7 +84,7 @@ def drive(solver: Evolution, state: State, controls: Controls, steps: int) -> Tr
             state = checkpoint(solver.march, state, boundary, steps, use_reentrant=False)
         else:
             state = solver.march(state, boundary, steps)
-        _refuse_infinite(state, len(states) * steps * solver.dt, solver.dt)
+        _refuse_infinite(state, begin + len(states) * steps * solver.dt, solver.dt)
         states.append(state)
     return torch.stack(states, dim=1)
 

@@ -62,7 +62,7 @@ class Semilinear(abc.ABC):
         """Amplitudes of the nonlinear term."""
 
 
-class Scheme(abc.ABC):
+class Exponential(abc.ABC):
     """A way to follow the integral over a step."""
 
     order: int
@@ -83,7 +83,7 @@ class Scheme(abc.ABC):
         """
 
 
-class ETD1(Scheme):
+class ETD1(Exponential):
     """Exponential Euler: the nonlinear term stays what it was (Cox & Matthews, equation 4)."""
 
     order = 1
@@ -97,7 +97,7 @@ class ETD1(Scheme):
         return torch.addcmul(whole * u, phi, slope(u))
 
 
-class ETDRK2(Scheme):
+class ETDRK2(Exponential):
     """Two stages (Cox & Matthews, equations 20 to 22)."""
 
     order = 2
@@ -113,7 +113,7 @@ class ETDRK2(Scheme):
         return torch.addcmul(a, change, slope(a) - n_u)
 
 
-class ETDRK3(Scheme):
+class ETDRK3(Exponential):
     """Three stages (Cox & Matthews, equations 23 to 25)."""
 
     order = 3
@@ -134,7 +134,7 @@ class ETDRK3(Scheme):
         return found.addcmul(last, n_b)
 
 
-class ETDRK4(Scheme):
+class ETDRK4(Exponential):
     """Four stages (Cox & Matthews, equations 26 to 29)."""
 
     order = 4
@@ -204,7 +204,7 @@ class Spectral(Evolution):
     """
 
     def __init__(
-        self, equation: Semilinear, grid: Periodic, dt: float, scheme: Scheme = FOURTH
+        self, equation: Semilinear, grid: Periodic, dt: float, scheme: Exponential = FOURTH
     ) -> None:
         if not dt > 0:
             raise ValueError(f"dt must be positive, got {dt}")

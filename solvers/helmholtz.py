@@ -12,9 +12,9 @@ al., 2024, https://arxiv.org/abs/2406.17763), which is far below the lowest eige
 import torch
 
 from physgen.shapes import Boundary, State
-from physgen.solvers.elliptic import Cells, Direct, Inversion, Steady, solve
+from physgen.solvers.elliptic import Cells, Inversion, SparseFactors, Steady, solve
 
-DIRECT = Direct()
+FACTORS = SparseFactors()
 CLOSEST = 1e-6
 """How near the square of a wave number may come to an eigenvalue, over the lowest of these."""
 
@@ -32,7 +32,7 @@ class Helmholtz(Steady):
     """
 
     def __init__(
-        self, cells: Cells, wavenumber: float = 0.0, inversion: Inversion = DIRECT
+        self, cells: Cells, wavenumber: float = 0.0, inversion: Inversion = FACTORS
     ) -> None:
         if wavenumber < 0:
             raise ValueError(f"a wave number must not be negative, got {wavenumber}")

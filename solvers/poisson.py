@@ -324,7 +324,8 @@ class ConjugateGradients(PressureSolver):
     Each sample stops by itself; a converged one is left as it is while others go on.
 
     Raises:
-        FloatingPointError: the tolerance was not reached within ``limit`` iterations.
+        FloatingPointError: the right side is not finite, or the tolerance was not reached within
+            ``limit`` iterations.
     """
 
     tolerance: float = 1e-5
@@ -352,8 +353,13 @@ class _Conjugate(System):
         x, residual = guess, allowed(right - apply(guess))
         z = allowed(self.laplacian.solve(residual))
         direction, weight = z, _dot(residual, z)
+        if not weight.isfinite().all():
+            raise FloatingPointError(
+                f"the pressure's right side is not finite in {int((~weight.isfinite()).sum())} of "
+                f"{len(weight)} samples: if the flow blew up, use a shorter time step"
+            )
         for iteration in range(self.method.limit + 1):
-            going = residual.abs().amax((1, 2), keepdim=True) > goal
+            going = ~(residual.abs().amax((1, 2), keepdim=True) <= goal)
             if not bool(going.any()):
                 self.iterations += iteration
                 return x

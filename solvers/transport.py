@@ -1,4 +1,4 @@
-r"""Advection: a field that is carried along at one speed.
+r"""Transport: a field that is carried along at one speed.
 
 .. math:: u_t + c \cdot \nabla u = 0, \qquad u(t, x) = u(0, x - c\,t)
 

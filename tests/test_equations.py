@@ -19,9 +19,10 @@ from physgen.solvers.heat import Heat
 from physgen.solvers.korteweg_de_vries import KortewegDeVries, soliton, two_solitons
 from physgen.solvers.kuramoto_sivashinsky import KuramotoSivashinsky
 from physgen.solvers.periodic import Modes, Periodic
-from physgen.solvers.starts import smooth
+from physgen.solvers.starts import smooth, smooth_between_walls
 from physgen.solvers.transport import Transport
 from physgen.solvers.vorticity import Vorticity, taylor_green, velocity
+from physgen.solvers.walled import Walled
 
 every = pytest.mark.parametrize("problem", CATALOGUE, ids=lambda problem: problem.name)
 TURN = 2 * math.pi
@@ -140,6 +141,18 @@ def test_bad_states_are_refused_in_one_line(problem: Problem) -> None:
     state[1, ..., 5] = math.nan
     with pytest.raises(FloatingPointError, match="1 of 3 simulations are not finite after"):
         drive(problem.solver, state, constant(boundary, 1), 1)
+
+
+def test_one_seed_gives_one_field_on_grids_of_any_fineness() -> None:
+    coarse, fine = (
+        smooth(Periodic((n, 2 * n), (1.0, 2.0)), 2, 3, 4, generator()) for n in (12, 36)
+    )
+    torch.testing.assert_close(fine[..., ::3, ::3], coarse, atol=1e-12, rtol=0)
+    assert (fine.abs().amax((2, 3)) - 1).abs().max() < 0.04
+    coarse, fine = (
+        smooth_between_walls(Walled((n,), (1.0,)), 1, 3, 4, generator()) for n in (7, 31)
+    )
+    torch.testing.assert_close(fine[..., 3::4], coarse, atol=1e-12, rtol=0)
 
 
 # Exact solutions

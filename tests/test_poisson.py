@@ -1,5 +1,6 @@
 """Poisson's equation around bodies: it is answered, by both ways, and so is its adjoint."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -95,6 +96,16 @@ def test_what_does_not_converge_says_so() -> None:
     system = ConjugateGradients(1e-11, limit=3).system(laplacian, faces)
     with pytest.raises(FloatingPointError, match="did not converge: residual"):
         system.answer(right_side(), torch.zeros_like(right_side()))
+
+
+def test_a_right_side_that_is_no_number_is_not_answered() -> None:
+    """As it would be by the guess, if NaN were taken for converged."""
+    laplacian, faces = around(two_samples(), (False, False))
+    system = ConjugateGradients(1e-8).system(laplacian, faces)
+    right = right_side()
+    right[1, 3, 3] = math.nan
+    with pytest.raises(FloatingPointError, match="right side is not finite in 1 of 2 samples"):
+        system.answer(right, torch.zeros_like(right))
 
 
 def test_a_batch_that_needs_too_much_memory_is_refused() -> None:

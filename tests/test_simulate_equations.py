@@ -13,6 +13,7 @@ import pyvista
 import xarray
 
 from physgen.cli import COMMANDS, main
+from physgen.datasets.field import NO_SEED
 from physgen.design_tasks.equation_case import EquationCase
 from physgen.design_tasks.equation_cases import (
     CASES,
@@ -25,7 +26,8 @@ from physgen.design_tasks.equation_cases import (
     WalledBurgersCase,
     WaveCase,
 )
-from physgen.design_tasks.equation_simulate import simulate
+from physgen.design_tasks.equation_simulate import march, simulate, to_fields
+from physgen.design_tasks.equation_view import sheet
 from physgen.progress import Silent
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +47,8 @@ CLOSE = {
     "burgers": 1e-5, "kdv": 1e-3, "kuramoto": 0.02, "fisher": 1e-4, "gray-scott": 0.02,
     "turbulence": 1e-3, "wave": 0.02, "walled-burgers": 1e-5,
 }  # fmt: skip
+WALLED = ("wave", "walled-burgers")
+"""Those whose points lie between walls."""
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -65,15 +69,44 @@ def test_a_case_is_near_what_is_known_and_leaves_files_that_open(
         assert len(series.time_values) == len(fields["time"])
         series.set_active_time_point(1)
         (drawn,) = series.read()
+        first, second = tree.to_dataset()["x"].to_numpy()[:2]
+        begin = first if name in WALLED else first - (second - first) / 2
+        assert drawn.bounds[0] == pytest.approx(begin, abs=1e-6)
         for field, values in fields.data_vars.items():
             assert values.dims == ("sample", "time", *axes)
             assert np.isfinite(values).all()
-            told = drawn.cell_data[field].reshape(found.points, order="F")
+            data = drawn.point_data if name in WALLED else drawn.cell_data
+            told = data[field].reshape(found.points, order="F")
             assert np.array_equal(told, values[0, 1])
+            assert values.attrs["centring"] == ("point" if name in WALLED else "cell")
         assert tree.attrs["n_trajectories"] == 1
         kind = tree["boundary_conditions/left"].attrs["kind"]
-        assert kind == ("WALL" if name in ("wave", "walled-burgers") else "PERIODIC")
+        assert kind == ("WALL" if name in WALLED else "PERIODIC")
+        assert tree.to_dataset()["seed"].item() == getattr(SHORT[name], "seed", NO_SEED)
     assert (tmp_path / "sheet.png").stat().st_size > 5000
+
+
+def test_walls_are_where_the_solver_has_them() -> None:
+    """Points of a membrane of 1 m lie a whole spacing from its walls, in files and pictures."""
+    case = WaveCase(points=31, time=0.5, frames=4)
+    setting = case.setting()
+    fields = to_fields(case, setting, setting.state[:, None].repeat(1, case.frames + 1, 1, 1, 1))
+    np.testing.assert_allclose(fields.extent, [(0, 1), (0, 1)], atol=1e-6)
+    shown = sheet(fields, 0).axes[0]
+    np.testing.assert_allclose([*shown.get_xlim(), *shown.get_ylim()], [0, 1, 0, 1], atol=1e-6)
+    (image,) = shown.get_images()
+    low, high = image.get_extent()[:2]
+    middle = low + (high - low) * (np.arange(case.points) + 0.5) / case.points
+    np.testing.assert_allclose(middle, fields.axes["x"], atol=1e-6)
+
+
+def test_what_blows_up_says_when(tmp_path: Path) -> None:
+    """In the third interval of four, not in the first."""
+    case = WalledBurgersCase(time=0.4, frames=4, dt=5e-4, out=tmp_path)
+    setting = case.setting()
+    setting.controls[:, 2] = np.inf
+    with pytest.raises(FloatingPointError, match=r"not finite after 0\.3 s"):
+        march(case, setting, Silent())
 
 
 def _in(case: EquationCase, out: Path) -> EquationCase:

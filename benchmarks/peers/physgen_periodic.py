@@ -6,12 +6,12 @@ import torch
 
 from peers.periodic import Advance, Work, main
 from physgen.solvers.burgers import Burgers
-from physgen.solvers.exponential import ETDRK2, ETDRK4, Scheme, Spectral
+from physgen.solvers.exponential import ETDRK2, ETDRK4, Exponential, Spectral
 from physgen.solvers.kuramoto_sivashinsky import KuramotoSivashinsky
 from physgen.solvers.periodic import Periodic
 from physgen.solvers.vorticity import Vorticity
 
-SCHEMES: dict[int, Scheme] = {2: ETDRK2(), 4: ETDRK4()}
+SCHEMES: dict[int, Exponential] = {2: ETDRK2(), 4: ETDRK4()}
 
 
 def prepare(work: Work) -> Advance:
