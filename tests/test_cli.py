@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from physgen.checkpoint import load_tensors, save_tensors
 from physgen.cli import COMMANDS, main
 from physgen.datasets.nbody import NBodyData, generate
+from physgen.design_tasks import nbody_view
 from physgen.design_tasks.nbody_prior import WEIGHTS
 
 
@@ -125,6 +126,13 @@ def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) ->
     assert all(f"physgen {command.name}" in said for command in COMMANDS)
 
 
+@pytest.fixture
+def no_film(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Designs without their animation, which takes longer than all else and has its own test."""
+    monkeypatch.setattr(nbody_view, "animate", lambda path, *_: path.write_bytes(b"film"))
+
+
+@pytest.mark.usefixtures("no_film")
 def test_json_on_standard_output_is_the_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +145,7 @@ def test_json_on_standard_output_is_the_verdict(
     assert all((tmp_path / name).is_file() for name in said["files"])
 
 
+@pytest.mark.usefixtures("no_film")
 def test_the_same_seed_gives_the_same_designs(tmp_path: Path) -> None:
     words = ["design", "nbody", "--bodies", "2", "--designs", "2", "--descent.steps", "4"]
     rows = []
