@@ -1,5 +1,6 @@
 """Bayesian optimisation, by botorch (extra ``baselines``): a search that thinks before it asks."""
 
+# pyright: reportMissingImports=false
 import warnings
 
 import torch
