@@ -130,19 +130,26 @@ def decode(body: Float[Tensor, "batch x y"], iterations: int = 8) -> Decoded:
     def residual(p: Tensor) -> Tensor:
         return (image(_distance(p, x, y, POINTS)) - target).flatten(1) / noise
 
+    def jacobian(p: Tensor) -> Tensor:
+        """By differences, with the nearest edges sought once."""
+        at = x[None, None], y[None, None]
+        feet = _outline(p, POINTS).feet(*at)
+        near = [_outline(p + one, POINTS).distance_from(feet, *at) for one in (0 * p, *step)]
+        here, *there = (image(one).flatten(1) for one in near)
+        return (torch.stack(there, -1) - here[..., None]) / (1e-5 * noise)
+
     def cost(p: Tensor, r: Tensor) -> Tensor:
         away = p - mean
         return r.square().sum(1) + ((away @ precision) * away).sum(1)
 
     p = _first(target, x, y, mean)
+    step = 1e-5 * torch.eye(p.shape[1], dtype=torch.float64)
     r = residual(p)
     value, damping = cost(p, r), torch.full((len(p), 1), 1e-2, dtype=torch.float64)
-    step = 1e-5 * torch.eye(p.shape[1], dtype=torch.float64)
     for _ in range(iterations):
-        shifted = torch.stack([residual(p + one) for one in step], -1)
-        jacobian = (shifted - r[..., None]) / 1e-5
-        normal = jacobian.mT @ jacobian + precision
-        slope = (jacobian.mT @ r[..., None])[..., 0] + (p - mean) @ precision
+        slopes = jacobian(p)
+        normal = slopes.mT @ slopes + precision
+        slope = (slopes.mT @ r[..., None])[..., 0] + (p - mean) @ precision
         damped = normal + torch.diag_embed(damping * normal.diagonal(dim1=1, dim2=2))
         trial = p - torch.linalg.solve(damped, slope)
         trial[:, 12] = trial[:, 12].clamp(-0.7, 0.7)
@@ -167,10 +174,13 @@ def decode(body: Float[Tensor, "batch x y"], iterations: int = 8) -> Decoded:
 
 
 def _distance(p: Parameters, x: Tensor, y: Tensor, points_a_side: int) -> Tensor:
+    return _outline(p, points_a_side).distance(x, y)[:, 0]
+
+
+def _outline(p: Parameters, points_a_side: int) -> Polygon:
     own = airfoils_of(p)
     section = kulfan(own.upper, own.lower, points=points_a_side)
-    outline = place(section, torch.ones_like(own.x), own.x, own.y, own.incidence)
-    return Polygon(outline).distance(x, y)[:, 0]
+    return Polygon(place(section, torch.ones_like(own.x), own.x, own.y, own.incidence))
 
 
 def _first(target: Tensor, x: Tensor, y: Tensor, mean: Tensor) -> Parameters:

@@ -120,6 +120,8 @@ def draw(
     )
 
 
+COARSELY = 25
+"""Vertices on each side of an airfoil while it is refined: 1e-4 of its image in the mean square."""
 PORTION = 10
 """Designs that are drawn together, by one thread; the first of many are those of few."""
 
@@ -194,7 +196,7 @@ class _Portion:
             unit, here = unit.detach().requires_grad_(), here.detach().requires_grad_()
             with torch.enable_grad():
                 own = parameters_at(unit)
-                image = drawn(own.flatten(0, 1)).unflatten(0, own.shape[:2])
+                image = drawn(own.flatten(0, 1), COARSELY).unflatten(0, own.shape[:2])
                 distance, scaled = distance_of(image), prior.scaled_body(image)
                 found = self.composition.together(prior, scaled, 0.0, here, task.reynolds, before)
                 cost = price(task, prices, found.force)

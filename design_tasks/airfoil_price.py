@@ -14,7 +14,7 @@ from physgen.design_tasks.airfoil_formation import seen_from
 from physgen.design_tasks.airfoil_prior import CELL
 from physgen.design_tasks.airfoils import Formations
 from physgen.shapes import PerSample
-from physgen.solvers.sections import kulfan, thickness
+from physgen.solvers.sections import kulfan
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,6 @@ def smallness(task: Formations, distance: Tensor) -> PerSample:
 def thinness(task: Formations, parameters: Float[Tensor, "batch body parameter"]) -> PerSample:
     """The square of the thickness that sections lack."""
     half = parameters[..., 6:12]
-    height = thickness(kulfan(half, -half, points=61))
+    height = 2 * kulfan(half, -half, points=61)[..., 1].amax(-1)
     found: PerSample = (task.thinnest + 0.004 - height).clamp(min=0).square().sum(1)
     return found

@@ -27,7 +27,7 @@ References:
 import abc
 import math
 from collections.abc import Sequence
-from typing import cast, final
+from typing import NamedTuple, cast, final
 
 import contourpy
 import numpy
@@ -318,39 +318,68 @@ class Polygon(Still):
         return self.vertices.shape[0], self.vertices.shape[1]
 
     def distance_each(self, x: Own, y: Own) -> Distances:
+        return self.distance_from(self.feet(x, y), x, y)
+
+    @torch.no_grad()
+    def feet(self, x: Own, y: Own) -> "Feet":
+        """Where points have their nearest points on the line."""
+        return Feet(*_feet(*self._flat(x, y)))
+
+    def distance_from(self, feet: "Feet", x: Own, y: Own) -> Distances:
+        """The signed distance to the feet, sought for this polygon or one that is nearly it."""
+        shape = torch.broadcast_shapes(x.shape[:2], self.shape)
+        points, corners = self._flat(x, y)
+        rows = torch.arange(len(corners), device=corners.device)[:, None]
+        start, end = corners[rows, feet.edge], corners.roll(-1, 1)[rows, feet.edge]
+        foot = (1 - feet.share) * start + feet.share * end
+        return ((points - foot) * feet.normal).sum(-1).reshape(*shape, *x.shape[2:])
+
+    def _flat(self, x: Own, y: Own) -> tuple[Tensor, Tensor]:
+        """Points and corners of each sample and body."""
         shape = torch.broadcast_shapes(x.shape[:2], self.shape)
         points = torch.stack([x.expand(*shape, *x.shape[2:]), y.expand(*shape, *y.shape[2:])], -1)
-        points = points.reshape(-1, x.shape[2:].numel(), 2)
-        corners = self.vertices.to(x).expand(*shape, -1, -1).flatten(0, 1)
-        return _polygon_distance(points, corners).reshape(*shape, *x.shape[2:])
+        corners = self.vertices.to(x).expand(*shape, -1, -1)
+        return points.reshape(-1, x.shape[2:].numel(), 2), corners.flatten(0, 1)
 
 
-def _polygon_distance(
+class Feet(NamedTuple):
+    """The nearest points of polygons' lines to some points.
+
+    To first order in how far a polygon moves, a foot stays at its share of its edge and the normal
+    is what it was. So a distance and all its derivatives need one search for the nearest edge.
+    """
+
+    edge: Int[Tensor, "row point"]
+    share: Float[Tensor, "row point 1"]
+    """From the edge's start to its end."""
+    normal: Float[Tensor, "row point 2"]
+    """Of the line at the foot, outwards."""
+
+
+def _feet(
     points: Float[Tensor, "row point 2"], corners: Float[Tensor, "row vertex 2"]
-) -> Float[Tensor, "row point"]:
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Nearest edges, shares and normals."""
     rows = torch.arange(len(points), device=points.device)[:, None]
     ahead = corners.roll(-1, 1)
-    with torch.no_grad():
-        edge, inside = _nearest_edge(points, corners), _winds_around(points, corners)
-        start, along = corners[rows, edge], (ahead - corners)[rows, edge]
-        t = ((points - start) * along).sum(-1) / _square(along)
-        t = t.clamp(0, 1)[..., None]
-        apart = points - start - t * along
-        # The way from the foot is the normal, but on the line itself it is only rounding: there
-        # the normal is that of the edge, which points out because the polygon turns one way.
-        turn = torch.where(_turn(corners) < 0, -1.0, 1.0)[:, None, None].to(points)
-        normal = turn * torch.stack([along[..., 1], -along[..., 0]], -1)
-        normal = normal / _square(along).sqrt()[..., None]
-        length = apart.square().sum(-1, keepdim=True).sqrt()
-        extent = (corners.amax(1) - corners.amin(1)).amax(1)[:, None, None]
-        touching = length <= 8 * torch.finfo(points.dtype).eps * extent
-        side = torch.where(inside, -1.0, 1.0)[..., None].to(points)
-        out = (apart * normal).sum(-1, keepdim=True).sign() * side
-        from_edge = torch.where(touching, normal, out * normal)
-        from_corner = torch.where(touching, normal, side * apart / length)
-        normal = torch.where((t > 0) & (t < 1), from_edge, from_corner)
-    foot = (1 - t) * corners[rows, edge] + t * ahead[rows, edge]
-    return ((points - foot) * normal).sum(-1)
+    edge, inside = _nearest_edge(points, corners), _winds_around(points, corners)
+    start, along = corners[rows, edge], (ahead - corners)[rows, edge]
+    t = ((points - start) * along).sum(-1) / _square(along)
+    t = t.clamp(0, 1)[..., None]
+    apart = points - start - t * along
+    # The way from the foot is the normal, but on the line itself it is only rounding: there
+    # the normal is that of the edge, which points out because the polygon turns one way.
+    turn = torch.where(_turn(corners) < 0, -1.0, 1.0)[:, None, None].to(points)
+    normal = turn * torch.stack([along[..., 1], -along[..., 0]], -1)
+    normal = normal / _square(along).sqrt()[..., None]
+    length = apart.square().sum(-1, keepdim=True).sqrt()
+    extent = (corners.amax(1) - corners.amin(1)).amax(1)[:, None, None]
+    touching = length <= 8 * torch.finfo(points.dtype).eps * extent
+    side = torch.where(inside, -1.0, 1.0)[..., None].to(points)
+    out = (apart * normal).sum(-1, keepdim=True).sign() * side
+    from_edge = torch.where(touching, normal, out * normal)
+    from_corner = torch.where(touching, normal, side * apart / length)
+    return edge, t, torch.where((t > 0) & (t < 1), from_edge, from_corner)
 
 
 def _nearest_edge(
