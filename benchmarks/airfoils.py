@@ -23,14 +23,15 @@ from torch import Tensor
 
 from physgen.datasets.airfoil import Airfoils
 from physgen.design_tasks.airfoil_averaged import Averaged
-from physgen.design_tasks.airfoil_decode import parameters_at, parameters_of, placed, unit_of
+from physgen.design_tasks.airfoil_decode import parameters_at, placed
 from physgen.design_tasks.airfoil_design import draw
 from physgen.design_tasks.airfoil_formation import Composition, Coupled, PlaceLaw, Superposed
 from physgen.design_tasks.airfoil_polish import Polish, polish
-from physgen.design_tasks.airfoil_price import Prices, price
+from physgen.design_tasks.airfoil_price import Prices
 from physgen.design_tasks.airfoil_prior import WEIGHTS, AirfoilPrior, load_prior
 from physgen.design_tasks.airfoil_run import in_line
-from physgen.design_tasks.airfoils import Formations, Judged, in_threads, portions
+from physgen.design_tasks.airfoil_screen import choice, solver_price
+from physgen.design_tasks.airfoils import Formations, Judged
 from physgen.files import write_json
 from physgen.progress import Silent
 from physgen.search import evolve
@@ -45,7 +46,7 @@ class Airfoilsbench:
 
     methods: tuple[str, ...] = (
         "guided", "superposed", "cindm", "random", "by hand", "polished", "random polished",
-        "best of", "placement", "cma", "bayes",
+        "chosen", "chosen polished", "best of", "placement", "cma", "bayes",
     )  # fmt: skip
     """guided, superposed, cindm: the prior, composed in these ways; random: the prior, nothing
     asked; by hand: in line; polished, random polished: from guided and from random designs, with
@@ -105,12 +106,24 @@ class Bench:
         return self._polished(self._drawn(seed, prices=None))
 
     def best_of(self, seed: int) -> Made:
-        tries, count = self.options.calls, self.options.designs
-        wide = replace(self, options=replace(self.options, designs=tries * count))
-        found = wide._drawn(seed, prices=None)
-        cost = self._priced(found).view(count, tries)
-        chosen = torch.arange(count) * tries + cost.argmin(1)
-        return Airfoils(*(part[chosen] for part in found)), tries
+        return self._chosen(seed, self.options.calls, None), self.options.calls
+
+    def chosen(self, seed: int) -> Made:
+        """Guided, and the solver's choice."""
+        return self._chosen(seed, self.options.calls, PRICES), self.options.calls
+
+    def chosen_polished(self, seed: int) -> Made:
+        """Half of the calls to choose among guided designs, the others to polish the choice."""
+        half = self.options.calls // 2
+        found = self._chosen(seed, half, PRICES)
+        how = Polish(half - 1, self.options.coarse, self.options.cells)
+        return polish(self.task, found, PRICES, how, Silent()), 2 * half
+
+    def _chosen(self, seed: int, tries: int, prices: Prices | None) -> Airfoils:
+        wide = replace(self, options=replace(self.options, designs=tries * self.options.designs))
+        found = wide._drawn(seed, prices=prices)
+        which = choice(self._priced(found), tries)
+        return Airfoils(*(part[which] for part in found))
 
     def placement(self, seed: int) -> Made:
         """Single airfoils are designed alone; CMA-ES finds where they shall be."""
@@ -183,25 +196,8 @@ class Bench:
         return polish(self.task, airfoils, PRICES, how, Silent()), how.calls + 1
 
     def _priced(self, airfoils: Airfoils) -> Tensor:
-        """By one simulation each on coarse cells; what is not allowed there costs one and more."""
-        coarse = self.options.coarse
-        apart = replace(self.task, gap=max(self.task.gap, 4.5 / coarse))
-        bad = apart.violation(airfoils)
-        own = Airfoils(*(part.flatten(0, 1)[:, None] for part in airfoils))
-        faith = unit_of(parameters_of(own)).square().sum(1).view(len(bad), -1).sum(1)
-        cost = 1 + bad + PRICES.faith * faith
-        allowed = Airfoils(*(part[bad == 0] for part in airfoils))
-        if len(allowed.x):
-            means = in_threads(
-                lambda some: self.task.simulate(some, coarse), portions(allowed, 4), _unheard
-            )
-            force = torch.cat([2 * one.force for one in means])
-            cost[bad == 0] += price(self.task, PRICES, force) - 1
-        return cost
-
-
-def _unheard(share: float) -> None:
-    """Nobody waits for a part of a benchmark."""
+        """By one simulation each on coarse cells."""
+        return solver_price(self.task, airfoils, PRICES, self.options.coarse)
 
 
 def main(options: Airfoilsbench) -> None:

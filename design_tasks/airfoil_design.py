@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -70,6 +70,16 @@ class Drawn:
     """Of the network, for each airfoil."""
     seconds: float
     network_seconds: float
+
+    def some(self, which: Tensor) -> "Drawn":
+        """Those of some numbers."""
+        return replace(
+            self,
+            airfoils=Airfoils(*(part[which] for part in self.airfoils)),
+            claimed=self.claimed[which],
+            flow=self.flow[which],
+            refit=self.refit[which],
+        )
 
 
 def draw(

@@ -19,6 +19,7 @@ from physgen.design_tasks.airfoil_formation import Composition, Coupled, PlaceLa
 from physgen.design_tasks.airfoil_polish import Polish, polish
 from physgen.design_tasks.airfoil_price import Prices, price
 from physgen.design_tasks.airfoil_prior import WEIGHTS, AirfoilPrior, load_prior
+from physgen.design_tasks.airfoil_screen import choice, solver_price
 from physgen.design_tasks.airfoils import Formations, Judged
 from physgen.design_tasks.flow_cases import Formation
 from physgen.design_tasks.flow_simulate import simulate
@@ -69,6 +70,9 @@ class AirfoilsOptions:
     method: str = "coupled"
     """coupled; cindm (answers averaged on one flow); superposed (each as if it were alone); or
     unguided (drawn, nothing asked)."""
+    candidates: int = 1
+    """Formations to draw for each design; the solver chooses, by a simulation of each (some
+    seconds) if there are more than one."""
     polish: int = 0
     """Gradients of the true solver to spend on each design; some seconds each."""
     baselines: int = 2
@@ -89,6 +93,18 @@ class AirfoilsOptions:
     out: Path = Path("runs/airfoils")
     """Folder for verdict, designs, pictures and report."""
 
+    @property
+    def way(self) -> str:
+        """In words, what makes a design."""
+        chosen = f", best of {self.candidates}" if self.candidates > 1 else ""
+        return self.method + chosen + (f" + {self.polish} polish" if self.polish else "")
+
+    @property
+    def solver_calls(self) -> int:
+        """Simulations for each design, before the verdict."""
+        choosing = self.candidates if self.candidates > 1 else 0
+        return choosing + (self.polish + 1 if self.polish else 0)
+
     def task(self) -> Formations:
         """What is asked.
 
@@ -99,7 +115,7 @@ class AirfoilsOptions:
             raise ValueError(
                 f"method must be one of {[*METHODS, 'unguided']}, got {self.method!r}"
             )
-        for name, least in (("designs", 1), ("polish", 0), ("baselines", 0)):
+        for name, least in (("designs", 1), ("candidates", 1), ("polish", 0), ("baselines", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.cells < 12 or self.cells % 4:
@@ -122,7 +138,7 @@ def generate(
     return draw(
         prior,
         task,
-        options.designs,
+        options.designs * options.candidates,
         generator,
         METHODS["coupled" if unguided else options.method],
         None if unguided else options.prices,
@@ -259,9 +275,17 @@ def make(
     clock: Clock,
 ) -> Drawn:
     """Designs, drawn and polished as the options have it."""
-    progress.stage(f"drawing {options.designs} formations of {options.bodies} airfoils")
+    count = options.designs * options.candidates
+    progress.stage(f"drawing {count} formations of {options.bodies} airfoils")
     with clock.of("sampling"):
         drawn = generate(options, task, prior, progress)
+    if options.candidates > 1:
+        progress.stage(f"choosing {options.designs} of them by the true solver")
+        with clock.of("choosing"):
+            cost = solver_price(
+                task, drawn.airfoils, options.prices, options.cells, progress.share
+            )
+            drawn = drawn.some(choice(cost, options.candidates))
     if not options.polish:
         return drawn
     progress.stage(f"polishing with {options.polish} gradients of the true solver a design")
@@ -312,7 +336,7 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
             baselines = compare(options, task, prior, progress)
     verdict = Verdict(
         task=f"airfoils, {options.bodies} at Reynolds number {options.reynolds:g}",
-        method=options.method + (f" + {options.polish} polish" if options.polish else ""),
+        method=options.way,
         options=_plain(asdict(options)),
         seed=options.seed,
         versions=versions(),
@@ -321,8 +345,8 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
         figures=figures,
         bound=None,
         baselines=baselines,
-        network_evaluations=drawn.evaluations,
-        solver_calls=options.polish + 1 if options.polish else 0,
+        network_evaluations=options.candidates * drawn.evaluations,
+        solver_calls=options.solver_calls,
         seconds={
             **clock.seconds,
             "network": drawn.network_seconds,
@@ -391,6 +415,9 @@ def _write(
     )
     command = f"physgen design airfoils --bodies {options.bodies} --designs {options.designs} "
     command += f"--reynolds {options.reynolds:g} --lift {options.lift:g} --seed {options.seed}"
+    for name, least in (("candidates", 1), ("polish", 0)):
+        value = getattr(options, name)
+        command += f" --{name} {value}" if value > least else ""
     pictures = [
         Picture(folder / "best.png", "The best formation, and each of its airfoils alone: speed."),
         Picture(folder / "front.png", "Drag and lift of all designs, beside the same alone."),

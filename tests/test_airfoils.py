@@ -15,8 +15,10 @@ from physgen.design_tasks.airfoil_averaged import Averaged, parted, seen_noise, 
 from physgen.design_tasks.airfoil_decode import parameters_of
 from physgen.design_tasks.airfoil_design import Descent, draw, expected
 from physgen.design_tasks.airfoil_formation import Composition, Coupled, Superposed
+from physgen.design_tasks.airfoil_price import Prices, price
 from physgen.design_tasks.airfoil_prior import CELL, SHAPE, load_prior
 from physgen.design_tasks.airfoil_run import in_line
+from physgen.design_tasks.airfoil_screen import choice, solver_price
 from physgen.design_tasks.airfoils import Formations, Judged
 from physgen.design_tasks.flow_cases import Formation
 from physgen.verdict import load_verdict
@@ -105,6 +107,21 @@ def test_what_is_found_of_a_design_depends_on_no_other(monkeypatch: pytest.Monke
     assert torch.equal(together.alone[:1], alone.alone)
 
 
+@pytest.mark.filterwarnings("ignore:body .* cells thick")
+def test_the_solver_chooses_the_cheapest_of_each_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SPIN", "SETTLE", "MEAN"):
+        monkeypatch.setattr(airfoil, name, 0.5)
+    task = Formations(gap=0.4)
+    near, far, touching = in_line(task, 1.6), in_line(task, 2.6), in_line(task, 1.0)
+    rows = [near, touching, touching, far]
+    some = Airfoils(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
+    cost = solver_price(task, some, Prices(faith=0.0), 12)
+    forces = torch.cat([2 * task.simulate(one, 12).force for one in (near, far)])
+    torch.testing.assert_close(cost[[0, 3]], price(task, Prices(), forces))
+    assert cost[1] == cost[2] > 1
+    assert choice(cost, 2).tolist() == [0, 3]
+
+
 def test_the_reference_has_the_lift_of_the_formation() -> None:
     """Drag is a parabola of the turn and lift a line: three turns know both, two know the line."""
 
@@ -130,7 +147,8 @@ def test_the_command_leaves_everything_that_it_promises(
         monkeypatch.setattr(airfoil, name, 0.5)
     made = Formation.of
     monkeypatch.setattr(Formation, "of", lambda *a: replace(made(*a), time=1.0, frames=2))
-    words = "--designs 1 --baselines 1 --finer 0 --cells 12 --descent.steps 3 --descent.refine 1"
+    words = "--designs 1 --candidates 2 --baselines 1 --finer 0 --cells 12 "
+    words += "--descent.steps 3 --descent.refine 1"
     assert main(["design", "airfoils", *words.split(), "--out", str(tmp_path)]) == 0
     assert "drag_change" in capsys.readouterr().out
     verdict = load_verdict(tmp_path / "verdict.json")
@@ -138,7 +156,8 @@ def test_the_command_leaves_everything_that_it_promises(
         verdict.figures
     )
     assert set(verdict.baselines) == {"in line, by hand", "random"}
-    assert verdict.network_evaluations == 3 + 1 + 2
+    assert verdict.network_evaluations == 2 * (3 + 1 + 2)
+    assert verdict.solver_calls == 2 and "best of 2" in verdict.method
     for name in verdict.files:
         assert (tmp_path / name).exists(), name
     assert len(list((tmp_path / "sections").glob("*.dat"))) == 2
@@ -152,6 +171,7 @@ def test_the_command_leaves_everything_that_it_promises(
         ("--method best", "method must be one of"),
         ("--cells 13", "cells must be a multiple of 4"),
         ("--designs 0", "designs must be at least 1"),
+        ("--candidates 0", "candidates must be at least 1"),
         ("--finer 20", "finer must be a multiple of 4 above cells"),
     ],
 )
