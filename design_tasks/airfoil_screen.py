@@ -32,7 +32,9 @@ def solver_price(
     apart = replace(task, gap=max(task.gap, 4.5 / cells))
     bad = apart.violation(airfoils)
     own = Airfoils(*(part.flatten(0, 1)[:, None] for part in airfoils))
-    faith = unit_of(parameters_of(own)).square().sum(1).view(len(bad), -1).sum(1)
+    parameters = parameters_of(own)
+    parameters[:, 13:] = 0.0  # A place is no part of a section.
+    faith = unit_of(parameters).square().sum(1).view(len(bad), -1).sum(1)
     cost = 1 + bad + prices.faith * faith
     allowed = Airfoils(*(part[bad == 0] for part in airfoils))
     if len(allowed.x):
