@@ -178,6 +178,9 @@ class Architecture:
     """Cells of a patch along each axis."""
     condition: int = 64
     """Numbers that noise levels and Reynolds number become."""
+    velocity: bool = False
+    """Whether the network tells the velocity along a straight path (flow matching), in place of
+    Karras's mixture of data and noise."""
 
     def build(self, scales: Scales) -> "AirfoilNetwork":
         return AirfoilNetwork(self, scales)
@@ -228,8 +231,9 @@ class AirfoilNetwork(nn.Module):
     ) -> Estimate:
         known = flow_level.isfinite()
         level = torch.where(known, flow_level, torch.ones_like(flow_level))
-        skip_b, out_b, in_b = preconditioning(body_level)
-        skip_f, out_f, in_f = (c[:, None] for c in preconditioning(level))
+        straight = self.architecture.velocity
+        skip_b, out_b, in_b = preconditioning(body_level, straight)
+        skip_f, out_f, in_f = (c[:, None] for c in preconditioning(level, straight))
         seen = known[:, None, None, None]
         inputs = [torch.where(seen, in_f * flow, 0.0), (in_b * body)[:, None], background]
         condition = self.embed(
@@ -256,10 +260,18 @@ class AirfoilNetwork(nn.Module):
         return torch.cat([phase.cos(), phase.sin()], 1)
 
 
-def preconditioning(level: PerSample) -> tuple[Tensor, Tensor, Tensor]:
-    """Karras et al., 2022, table 1, at unit spread of the data."""
+def preconditioning(level: PerSample, velocity: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    r"""What of a noisy sample is skipped to the clean one, what a network adds, and sees.
+
+    Karras et al., 2022, table 1, at unit spread of the data; or along the straight path
+    :math:`x_t = (1 - t) x + t \varepsilon`, :math:`t = s / (1 + s)`, of which the network tells the
+    velocity back, :math:`x - \varepsilon` (Lipman et al., 2023, https://arxiv.org/abs/2210.02747):
+    :math:`D = z / (1 + s) + s / (1 + s)\, F`.
+    """
     s = level[:, None, None]
     total = s.square() + 1
+    if velocity:
+        return 1 / (1 + s), s / (1 + s), total.rsqrt()
     return 1 / total, s * total.rsqrt(), total.rsqrt()
 
 
@@ -281,6 +293,8 @@ class AirfoilLoss:
     """Standard deviation of the logarithm of the noise level."""
     force: float = 0.3
     """Weight of the force's error."""
+    velocity: bool = False
+    """As the network has it: errors are weighed as what it tells."""
 
     def draw(self, x: Windows, generator: torch.Generator) -> Batch:
         """Scaled samples, levels and noise, from scaled samples."""
@@ -315,14 +329,19 @@ class AirfoilLoss:
         found: Estimate = model(
             noisy_body, body_level, flow + size * noise[:, :3], flow_level, background, reynolds
         )
-        of_body = (found.body - body).square().mean((1, 2)) * (body_level.pow(-2) + 1)
+        of_body = (found.body - body).square().mean((1, 2)) * self._weight(body_level)
         of_flow = (found.flow - flow).square().mean((1, 2, 3))
-        of_flow = of_flow * torch.where(known, flow_level.pow(-2) + 1, 1.0)
+        of_flow = of_flow * torch.where(known, self._weight(flow_level.clamp(max=1e4)), 1.0)
         of_force = (found.force - force).square().mean(1)
         # A known body has nothing to be estimated.
         of_body = torch.where(body_level > 0.011, of_body, 0.0)
         total: PerSample = of_body + of_flow + self.force * of_force
         return total
+
+    def _weight(self, level: PerSample) -> PerSample:
+        """What makes the error of a clean sample that of what the network tells."""
+        _, owed, _ = preconditioning(level, self.velocity)
+        return owed.flatten().pow(-2)
 
 
 class WindowDraw:
@@ -492,7 +511,10 @@ def load_prior(path: Path = WEIGHTS) -> AirfoilPrior:
     described, scales = facts["architecture"], facts["scales"]
     assert isinstance(described, dict) and isinstance(scales, dict)
     architecture = Architecture(
-        tuple(described["widths"]), int(described["patch"]), int(described["condition"])
+        tuple(described["widths"]),
+        int(described["patch"]),
+        int(described["condition"]),
+        bool(described.get("velocity", False)),
     )
     model = architecture.build(Scales(**{k: tuple(v) for k, v in scales.items()}))
     try:

@@ -34,6 +34,7 @@ from physgen.design_tasks.airfoil_formation import (
 from physgen.design_tasks.airfoil_polish import Polish, polish, within
 from physgen.design_tasks.airfoil_price import Prices, crowding, price, smallness, thinness
 from physgen.design_tasks.airfoil_prior import (
+    AirfoilLoss,
     AirfoilNetwork,
     AirfoilPrior,
     Architecture,
@@ -251,6 +252,18 @@ def test_a_noisy_sample_and_what_the_network_owes_have_unit_variance() -> None:
     torch.testing.assert_close((1 - skip).square() + (skip * s).square(), out.square())
     for other in (0.99 * skip, 1.01 * skip):
         assert ((1 - other).square() + (other * s).square() > out.square()).all()
+
+
+def test_what_a_velocity_owes_a_noisy_sample_makes_it_the_clean_one() -> None:
+    """Along a straight path, for any sample and noise; the loss weighs its own error evenly."""
+    s = torch.tensor([0.01, 0.5, 1.0, 20.0])
+    x, noise = torch.randn(2, 4, 3, 5, generator=torch.Generator().manual_seed(0)).unbind(0)
+    z = x + s[:, None, None] * noise
+    skip, out, into = preconditioning(s, velocity=True)
+    torch.testing.assert_close(skip * z + out * (x - noise), x, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(into.flatten().square() * (1 + s**2), torch.ones(4))
+    torch.testing.assert_close(AirfoilLoss(velocity=True)._weight(s), (1 + 1 / s).square())
+    torch.testing.assert_close(AirfoilLoss()._weight(s), 1 + s**-2)
 
 
 def test_streams_that_actuators_turned_around_are_known() -> None:
