@@ -178,12 +178,9 @@ class Architecture:
     """Cells of a patch along each axis."""
     condition: int = 64
     """Numbers that noise levels and Reynolds number become."""
-    velocity: bool = False
-    """Whether the network tells the velocity along a straight path (flow matching), in place of
-    Karras's mixture of data and noise."""
 
-    def build(self, scales: Scales) -> "AirfoilNetwork":
-        return AirfoilNetwork(self, scales)
+    def build(self, scales: Scales, velocity: bool = False) -> "AirfoilNetwork":
+        return AirfoilNetwork(self, scales, velocity)
 
 
 class Estimate(NamedTuple):
@@ -197,14 +194,15 @@ class Estimate(NamedTuple):
 class AirfoilNetwork(nn.Module):
     """Clean body, flow and force from a noisy body, a noisy or unknown flow, and the background.
 
-    All in units of :class:`Scales`, in which data have unit variance.
+    All in units of :class:`Scales`, in which data have unit variance. What the network tells is the
+    ``velocity`` along a straight path, or Karras's mixture; see :func:`preconditioning`.
     """
 
     frequencies: Tensor
 
-    def __init__(self, architecture: Architecture, scales: Scales) -> None:
+    def __init__(self, architecture: Architecture, scales: Scales, velocity: bool = False) -> None:
         super().__init__()
-        self.architecture, self.scales = architecture, scales
+        self.architecture, self.scales, self.velocity = architecture, scales, velocity
         width, widths = architecture.condition, architecture.widths
         self.register_buffer("frequencies", torch.linspace(0.25, 3, 12), persistent=False)
         self.embed = nn.Sequential(
@@ -231,9 +229,8 @@ class AirfoilNetwork(nn.Module):
     ) -> Estimate:
         known = flow_level.isfinite()
         level = torch.where(known, flow_level, torch.ones_like(flow_level))
-        straight = self.architecture.velocity
-        skip_b, out_b, in_b = preconditioning(body_level, straight)
-        skip_f, out_f, in_f = (c[:, None] for c in preconditioning(level, straight))
+        skip_b, out_b, in_b = preconditioning(body_level, self.velocity)
+        skip_f, out_f, in_f = (c[:, None] for c in preconditioning(level, self.velocity))
         seen = known[:, None, None, None]
         inputs = [torch.where(seen, in_f * flow, 0.0), (in_b * body)[:, None], background]
         condition = self.embed(
@@ -294,7 +291,8 @@ class AirfoilLoss:
     force: float = 0.3
     """Weight of the force's error."""
     velocity: bool = False
-    """As the network has it: errors are weighed as what it tells."""
+    """Whether the network tells the velocity along a straight path (flow matching), in place of
+    Karras's mixture of data and noise; errors are weighed as what it tells."""
 
     def draw(self, x: Windows, generator: torch.Generator) -> Batch:
         """Scaled samples, levels and noise, from scaled samples."""
@@ -494,6 +492,7 @@ def save_prior(path: Path, model: AirfoilNetwork, facts: dict[str, object]) -> N
     own = {
         "prior": "airfoil",
         "architecture": asdict(model.architecture),
+        "velocity": model.velocity,
         "scales": asdict(model.scales),
     }
     save_tensors(path, tensors, {**facts, **own})
@@ -514,9 +513,9 @@ def load_prior(path: Path = WEIGHTS) -> AirfoilPrior:
         tuple(described["widths"]),
         int(described["patch"]),
         int(described["condition"]),
-        bool(described.get("velocity", False)),
     )
-    model = architecture.build(Scales(**{k: tuple(v) for k, v in scales.items()}))
+    spreads = Scales(**{k: tuple(v) for k, v in scales.items()})
+    model = architecture.build(spreads, bool(facts.get("velocity", False)))
     try:
         model.load_state_dict({name: value.float() for name, value in tensors.items()})
     except RuntimeError as error:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -61,7 +61,6 @@ def train_airfoil(options: AirfoilTraining, report: Callable[[int], Report]) -> 
     """
     folder = writable_folder(options.out)
     made = AirfoilData(simulations=options.simulations, workers=options.workers, out=options.data)
-    loss = replace(options.loss, velocity=options.network.velocity)
     with processes() as device:
         generate(made)
         everything = load_windows(options.data)
@@ -71,19 +70,19 @@ def train_airfoil(options: AirfoilTraining, report: Callable[[int], Report]) -> 
         held_out = Windows(*(part[kept:] for part in everything))
         scales = Scales.of(training)
         torch.manual_seed(options.schedule.seed)
-        model = options.network.build(scales).to(device)
+        model = options.network.build(scales, options.loss.velocity).to(device)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         made_of: dict[str, object] = {
             "data": made.recipe,
             "samples": kept,
             "network": asdict(options.network),
-            "loss": asdict(loss),
+            "loss": asdict(options.loss),
             "batch": options.schedule.batch,
             "rates": [options.schedule.rate, options.schedule.other_rate],
             "seed": options.schedule.seed,
         }
-        draw = WindowDraw(training, scales, options.schedule.batch, loss)
-        trainer = Trainer(model, loss, draw, options.schedule, folder, made_of)
+        draw = WindowDraw(training, scales, options.schedule.batch, options.loss)
+        trainer = Trainer(model, options.loss, draw, options.schedule, folder, made_of)
         began = time.perf_counter()
         average = trainer.run(report(options.schedule.steps))
         seconds = time.perf_counter() - began

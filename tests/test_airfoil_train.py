@@ -9,7 +9,13 @@ import torch
 
 from physgen.datasets import airfoil
 from physgen.datasets.airfoil import AirfoilData, generate
-from physgen.design_tasks.airfoil_prior import Architecture, load_prior, load_windows
+from physgen.design_tasks.airfoil_prior import (
+    Architecture,
+    Scales,
+    load_prior,
+    load_windows,
+    save_prior,
+)
 from physgen.design_tasks.airfoil_train import AirfoilTraining, train_airfoil
 from physgen.training import Report, Schedule
 
@@ -50,6 +56,19 @@ def test_a_run_leaves_weights_their_making_and_their_scores(trained: Path) -> No
     assert {"loss.png", "loss.csv", "checkpoint.safetensors"} <= {
         file.name for file in trained.parent.iterdir()
     }
+
+
+def test_what_a_network_tells_is_kept_with_its_weights(tmp_path: Path) -> None:
+    scales = Scales((0.0, 1.0), (1.0,) * 3, (1.0,) * 3, (0.0, 0.0, 1.0, 1.0))
+    body, calm = torch.randn(2, 72, 48), torch.zeros(2, 3, 72, 48)
+    levels, reynolds = torch.full((2,), 3.0), torch.full((2,), 500.0)
+    for velocity, skipped in ((True, 1 / 4), (False, 1 / 10)):
+        model = SMALL.network.build(scales, velocity)
+        for weight in model.parameters():
+            torch.nn.init.zeros_(weight)
+        save_prior(tmp_path / "some.safetensors", model, {})
+        found = load_prior(tmp_path / "some.safetensors").estimate(body, levels, calm, reynolds)
+        torch.testing.assert_close(found.body, skipped * body)
 
 
 def test_flows_on_another_grid_are_refused(
