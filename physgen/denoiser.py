@@ -15,6 +15,7 @@ import abc
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from physgen.energy import Energy, Precision, Score, wide
@@ -62,19 +63,30 @@ class Denoiser(Score):
 
 
 class Learned(Denoiser):
-    """A trained :class:`~physgen.preconditioned.Preconditioned` network."""
+    """A trained :class:`~physgen.preconditioned.Preconditioned` network.
 
-    def __init__(self, model: Preconditioned) -> None:
+    Arguments:
+        model: The network.
+        given: What else it is told, one row for all samples or one for each, such as the unit
+            vector of a label.
+    """
+
+    def __init__(self, model: Preconditioned, *given: Float[Tensor, "rows ..."]) -> None:
         super().__init__(model.sigma_data)
         self.model = model
+        self.given = given
 
     def clean(self, z: Sample, s: Level) -> Sample:
-        out: Sample = self.model(z, per_sample(s, z))
+        given = (value.expand(len(z), *value.shape[1:]) for value in self.given)
+        out: Sample = self.model(z, per_sample(s, z), *given)
         return out
 
 
 class Adapted(Denoiser):
-    """A network trained along a path; what it predicts is the subclass's to say."""
+    """A network trained along a path; what it predicts is the subclass's to say.
+
+    :mod:`physgen.matching` trains it.
+    """
 
     def __init__(self, network: Network, path: Path, sigma_data: float = 1.0) -> None:
         super().__init__(sigma_data)
@@ -84,6 +96,16 @@ class Adapted(Denoiser):
     @abc.abstractmethod
     def read(self, predicted: Tensor, z: Sample, t: PerSample) -> Sample:
         """The clean estimate from what the network said."""
+
+    @abc.abstractmethod
+    def asked(self, x: Sample, noise: Sample, t: PerSample) -> Sample:
+        """What the network should say of clean samples and unit noise at a time, on average."""
+
+    def loss(self, x: Sample, noise: Sample, t: PerSample) -> PerSample:
+        r"""The mean squared error of what the network says of :math:`x_t`."""
+        alpha, sigma, *_ = (wide(scale, x) for scale in self.path.at(t))
+        error = self.network(alpha * x + sigma * noise, t) - self.asked(x, noise, t)
+        return error.square().flatten(1).mean(1)
 
     def clean(self, z: Sample, s: Level) -> Sample:
         t = self.path.t_of(per_sample(s, z))
@@ -98,12 +120,18 @@ class NoisePrediction(Adapted):
         scales = self.path.at(t)
         return z - wide(scales.sigma / scales.alpha, z) * predicted
 
+    def asked(self, x: Sample, noise: Sample, t: PerSample) -> Sample:
+        return noise
+
 
 class DataPrediction(Adapted):
     r""":math:`\hat x`, which is :math:`D` itself."""
 
     def read(self, predicted: Tensor, z: Sample, t: PerSample) -> Sample:
         return predicted
+
+    def asked(self, x: Sample, noise: Sample, t: PerSample) -> Sample:
+        return x
 
 
 class VPrediction(Adapted):
@@ -114,6 +142,10 @@ class VPrediction(Adapted):
         alpha, sigma, *_ = (wide(scale, z) for scale in self.path.at(t))
         return (alpha**2 * z - sigma * predicted) / (alpha**2 + sigma**2)
 
+    def asked(self, x: Sample, noise: Sample, t: PerSample) -> Sample:
+        alpha, sigma, *_ = (wide(scale, x) for scale in self.path.at(t))
+        return alpha * noise - sigma * x
+
 
 class VelocityPrediction(Adapted):
     r"""The velocity of a flow, :math:`\hat u = \dot\alpha x + \dot\sigma \varepsilon`:
@@ -123,6 +155,10 @@ class VelocityPrediction(Adapted):
         alpha, sigma, d_alpha, d_sigma = (wide(scale, z) for scale in self.path.at(t))
         return (d_sigma * alpha * z - sigma * predicted) / (alpha * d_sigma - sigma * d_alpha)
 
+    def asked(self, x: Sample, noise: Sample, t: PerSample) -> Sample:
+        _, _, d_alpha, d_sigma = (wide(scale, x) for scale in self.path.at(t))
+        return d_alpha * x + d_sigma * noise
+
 
 class ScorePrediction(Adapted):
     r""":math:`\nabla \log p_t(x_t)`: :math:`D = (x_t + \sigma^2 \hat s) / \alpha`."""
@@ -130,6 +166,9 @@ class ScorePrediction(Adapted):
     def read(self, predicted: Tensor, z: Sample, t: PerSample) -> Sample:
         alpha, sigma, *_ = (wide(scale, z) for scale in self.path.at(t))
         return z + sigma**2 / alpha * predicted
+
+    def asked(self, x: Sample, noise: Sample, t: PerSample) -> Sample:
+        return -noise / wide(self.path.at(t).sigma, x)
 
 
 class EnergyNetwork(Energy):

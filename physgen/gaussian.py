@@ -162,6 +162,39 @@ class GaussianMixture(Drawable):
         return drawn
 
 
+class White(Drawable):
+    r"""Independent entries of one variance and mean zero, for samples of any shape.
+
+    Arguments:
+        shape: Of a sample, without the batch.
+        std: Standard deviation of an entry without noise.
+    """
+
+    def __init__(self, shape: tuple[int, ...], std: float = 1.0) -> None:
+        if not std > 0:
+            raise ValueError(f"the standard deviation must be positive, got {std}")
+        self.shape = shape
+        self.std = std
+
+    @property
+    def marginal(self) -> bool:
+        return True
+
+    def precision(self, s: float, shape: torch.Size) -> Precision | None:
+        bound = torch.full(shape, 1 / (self.std**2 + s**2))
+        return Precision(bound, bound)
+
+    def energy(self, z: Sample, s: Level) -> PerSample:
+        variance = self.std**2 + torch.as_tensor(s, dtype=z.dtype, device=z.device).square()
+        square = z.square().flatten(1).sum(1)
+        energy: PerSample = (square / variance + z[0].numel() * (math.tau * variance).log()) / 2
+        return energy
+
+    def sample(self, count: int, generator: torch.Generator) -> Sample:
+        size = (count, *self.shape)
+        return self.std * torch.randn(size, generator=generator, device=generator.device)
+
+
 def gaussian(
     mean: Float[Tensor, " dimension"], covariance: Float[Tensor, "d d"]
 ) -> GaussianMixture:

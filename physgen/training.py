@@ -34,6 +34,9 @@ from physgen.checkpoint import load_tensors, save_tensors
 from physgen.files import whole
 from physgen.muon import Muon
 from physgen.network import hidden_matrices
+from physgen.sharing import Gradients, Sharing
+
+GRADIENTS = Gradients()
 
 Batch = tuple[Tensor, ...]
 """Tensors that share their first axis: the clean samples, their noise, and so on."""
@@ -126,6 +129,7 @@ class Trainer:
         recipe: What else makes the result: data, network, command. A run found in ``folder``
             with another recipe is refused.
         bfloat16: Whether to multiply in bfloat16; where it is measured to pay, if not said.
+        sharing: What processes tell each other, where there are several.
     """
 
     def __init__(
@@ -137,6 +141,7 @@ class Trainer:
         folder: Path,
         recipe: dict[str, object],
         bfloat16: bool | None = None,
+        sharing: Sharing = GRADIENTS,
     ) -> None:
         self.model = model
         self.objective = objective
@@ -159,8 +164,8 @@ class Trainer:
         if hidden:
             self.optimisers.append(Muon(hidden, schedule.rate))
         self.full_rates = [o.param_groups[0]["lr"] for o in self.optimisers]
-        parallel = nn.parallel.DistributedDataParallel
-        self.parallel = parallel(model) if dist.is_initialized() else model
+        self.sharing = sharing
+        self.parallel = sharing.shared(model)
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.processes = dist.get_world_size() if dist.is_initialized() else 1
         if schedule.batch % self.processes:
@@ -194,7 +199,9 @@ class Trainer:
             self.losses.append((self.step, loss, time.perf_counter() - started))
             self.step += 1
             report(self.step, loss)
-            if self.step % self.schedule.save_every == 0 or self.step == self.schedule.steps:
+            last = self.step % self.schedule.save_every == 0 or self.step == self.schedule.steps
+            self.sharing.after(self.step, last, (self.model, self.average))
+            if last:
                 self.save()
         return self.average
 

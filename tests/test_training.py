@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from physgen.checkpoint import load_tensors
@@ -95,6 +96,57 @@ def test_two_processes_reach_what_one_reaches(tmp_path: Path) -> None:
         with (tmp_path / run / "loss.csv").open(newline="") as file:
             curves.append([float(row["loss"]) for row in csv.DictReader(file)])
     assert curves[0] == pytest.approx(curves[1], rel=2e-3)
+
+
+def test_federated_weights_are_the_mean_of_what_each_process_found_by_itself(
+    tmp_path: Path,
+) -> None:
+    """Two processes, each on its half of every batch, meet after six steps."""
+    script = tmp_path / "two.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from pathlib import Path\n"
+        "import torch\n"
+        "from safetensors.torch import save_file\n"
+        "torch.set_num_threads(1)\n"
+        "from test_training import LOSS, draw, model\n"
+        "from physgen.sharing import Weights\n"
+        "from physgen.training import Schedule, Trainer, processes\n"
+        "with processes():\n"
+        "    schedule = Schedule(steps=6, batch=8, warmup=3)\n"
+        f"    folder = Path({str(tmp_path / 'two')!r})\n"
+        "    t = Trainer(model(), LOSS, draw, schedule, folder, {}, False, Weights(6))\n"
+        "    t.run()\n"
+        f"    save_file(t.model.state_dict(), {str(tmp_path)!r} + f'/end{{t.rank}}.safetensors')\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*command, "--nproc_per_node", "2", str(script)],
+        capture_output=True,
+        check=False,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": "."},
+    )
+    assert done.returncode == 0, done.stderr
+    alone = []
+    for rank in (0, 1):
+
+        def half(step: int, g: torch.Generator, rank: int = rank) -> tuple[Tensor, ...]:
+            return tuple(part[rank::2] for part in draw(step, g))
+
+        schedule = Schedule(steps=6, batch=4, warmup=3)
+        client = Trainer(model(), LOSS, half, schedule, tmp_path / str(rank), {}, False)
+        client.run()
+        alone.append(client.model.state_dict())
+    ends = [load_file(tmp_path / f"end{rank}.safetensors") for rank in (0, 1)]
+    apart = 0.0
+    for name in alone[0]:
+        assert torch.equal(ends[0][name], ends[1][name])
+        mean = (alone[0][name] + alone[1][name]) / 2
+        torch.testing.assert_close(ends[0][name], mean, rtol=0, atol=1e-6)
+        apart = max(apart, (alone[0][name] - alone[1][name]).abs().max().item())
+    assert apart > 1e-3
 
 
 def test_training_lowers_the_loss_of_the_average(tmp_path: Path) -> None:
