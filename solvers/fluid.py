@@ -38,7 +38,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.solvers.advection import QUICK, Scheme
+from physgen.solvers.advection import QUICK, Scheme, flux, momentum
 from physgen.solvers.bodies import Body
 from physgen.solvers.immersion import Faces, Immersed, Kernel, faces
 from physgen.solvers.poisson import (
@@ -47,9 +47,8 @@ from physgen.solvers.poisson import (
     Laplacian,
     PressureSolver,
     Room,
-    differences,
     openness,
-    solve,
+    project,
 )
 from physgen.solvers.sides import Outflow, Sides
 from physgen.solvers.solver import Solver
@@ -185,7 +184,7 @@ class Flow(Solver[FlowState, Immersed]):
     """Cells set aside for bodies that stay, so that one compiled step serves for many of them."""
 
     def __post_init__(self) -> None:
-        if not float(torch.as_tensor(self.viscosity).min()) >= 0:
+        if not float(torch.as_tensor(self.viscosity).detach().min()) >= 0:
             raise ValueError(f"viscosity must not be negative, got {self.viscosity}")
 
     # Bodies and the first state.
@@ -245,7 +244,7 @@ class Flow(Solver[FlowState, Immersed]):
         still = self.at_rest(immersed, scalars)
         one = u.new_tensor(1.0)
         u, v = self._bounded(immersed.x.held(u), immersed.y.held(v), u, v, one)
-        u, v, _, _ = self._project(u, v, one, still.pressure, immersed)
+        u, v, _ = self._project(u, v, one, still.pressure, immersed)
         return still._replace(u=u, v=v)
 
     def at_rest(self, immersed: Immersed, scalars: int = 0) -> FlowState:
@@ -272,7 +271,7 @@ class Flow(Solver[FlowState, Immersed]):
         u = immersed.x.met(u0, dt * rate0[0])
         v = immersed.y.met(v0, dt * rate0[1])
         u, v = self._bounded(u, v, u0, v0, dt)
-        u, v, p0, push0 = self._project(u, v, dt, state.predicted, immersed)
+        u, v, p0 = self._project(u, v, dt, state.predicted, immersed)
         moved = self._scalar_rate(c0, u0, v0, immersed)
         c1 = c0 if moved is None else c0 + dt * moved
 
@@ -280,7 +279,7 @@ class Flow(Solver[FlowState, Immersed]):
         again_u = immersed.x.met(u0, dt * rate1[0])
         again_v = immersed.y.met(v0, dt * rate1[1])
         u, v = self._bounded(0.5 * (u + again_u), 0.5 * (v + again_v), u0, v0, dt)
-        u, v, p1, push1 = self._project(u, v, 0.5 * dt, state.pressure, immersed)
+        u, v, p1 = self._project(u, v, 0.5 * dt, state.pressure, immersed)
         moved = None if moved is None else self._scalar_rate(c1, u, v, immersed)
         scalar = c0 if moved is None else 0.5 * (c0 + c1 + dt * moved)
 
@@ -290,8 +289,8 @@ class Flow(Solver[FlowState, Immersed]):
             sides = (immersed.x, u0, u), (immersed.y, v0, v)
             left = []
             for k, (side, before, after) in enumerate(sides):
-                of = side.box.of
-                kept = of(rate0[k]) + of(rate1[k]) - of(push0[k]) - of(push1[k])
+                of, push = side.box.of, side.box.rise(p0 + p1, k + 1) / self.grid.spacing
+                kept = of(rate0[k]) + of(rate1[k]) - push
                 left.append(side.gather((of(before) - of(after)) / dt + 0.5 * kept))
             force = area * (torch.stack(left, dim=-1) - self._forced_inside(immersed))
         if immersed.x.velocity is not None:
@@ -300,26 +299,10 @@ class Flow(Solver[FlowState, Immersed]):
 
     def _rates(self, u: Tensor, v: Tensor, scalar: Tensor) -> tuple[Tensor, Tensor]:
         """Advection, diffusion and forces on all faces; those of the sides are overwritten."""
-        h, nu, scheme = self.grid.spacing, self.viscosity, self.scheme
-        nx, ny = self.grid.nx, self.grid.ny
+        h = self.grid.spacing
         wide_u, wide_v = self.sides.ghosted(u, 0), self.sides.ghosted(v, 1)
-
-        def flux(values: Tensor, speed: Tensor, dim: int) -> Tensor:
-            rise = torch.diff(values.narrow(dim, 1, values.shape[dim] - 2), dim=dim)
-            return speed * scheme.value(values, speed, dim) - (nu / h) * rise
-
-        own_u, own_v = wide_u[:, :, 2:-2], wide_v[:, 2:-2]
-        flux_x = flux(own_u, 0.5 * (own_u[:, 1:-2] + own_u[:, 2:-1]), 1)
-        across = 0.5 * (wide_v[:, 1 : nx + 2] + wide_v[:, 2 : nx + 3])[:, :, 2 : ny + 3]
-        flux_y = flux(wide_u[:, 2:-2], across, 2)
-        rate_u = -(torch.diff(flux_x, dim=1) + torch.diff(flux_y, dim=2)) / h
-
-        flux_y = flux(own_v, 0.5 * (own_v[:, :, 1:-2] + own_v[:, :, 2:-1]), 2)
-        across = 0.5 * (wide_u[:, :, 1 : ny + 2] + wide_u[:, :, 2 : ny + 3])[:, 2 : nx + 3]
-        flux_x = flux(wide_v[:, :, 2:-2], across, 1)
-        rate_v = -(torch.diff(flux_x, dim=1) + torch.diff(flux_y, dim=2)) / h
-
-        rate_u, rate_v = rate_u + self.forcing.x, rate_v + self.forcing.y
+        into_u, into_v = momentum(self.scheme, wide_u, wide_v, self.viscosity / h)
+        rate_u, rate_v = into_u / h + self.forcing.x, into_v / h + self.forcing.y
         if self.buoyancy is not None:
             around = self.sides.ghosted_scalar(scalar[:, 0], self.scalar_inflow)[:, 1:-1, 1:-1]
             middle = 0.5 * (around[:, 1:] + around[:, :-1])[:, :, 1:-1]
@@ -344,16 +327,11 @@ class Flow(Solver[FlowState, Immersed]):
         """Change of the scalars, which do not diffuse into a body; None if there are none."""
         if scalar.shape[1] == 0:
             return None
-        h, kappa = self.grid.spacing, self.diffusivity
+        h, conductance = self.grid.spacing, self.diffusivity / self.grid.spacing
         wide = self.sides.ghosted_scalar(scalar, self.scalar_inflow)
-
-        def flux(values: Tensor, speed: Tensor, share: Tensor, dim: int) -> Tensor:
-            rise = torch.diff(values.narrow(dim, 1, values.shape[dim] - 2), dim=dim)
-            speed, share = speed[:, None], share[:, None]
-            return speed * self.scheme.value(values, speed, dim) - share * (kappa / h) * rise
-
-        flux_x = flux(wide[..., 2:-2], u, immersed.x.volume, 2)
-        flux_y = flux(wide[..., 2:-2, :], v, immersed.y.volume, 3)
+        share_x, share_y = immersed.x.volume[:, None], immersed.y.volume[:, None]
+        flux_x = flux(self.scheme, wide[..., 2:-2], u[:, None], conductance * share_x, 2)
+        flux_y = flux(self.scheme, wide[..., 2:-2, :], v[:, None], conductance * share_y, 3)
         return -(torch.diff(flux_x, dim=2) + torch.diff(flux_y, dim=3)) / h
 
     def _bounded(
@@ -399,14 +377,11 @@ class Flow(Solver[FlowState, Immersed]):
 
     def _project(
         self, u: Tensor, v: Tensor, dt: Tensor, guess: Tensor, immersed: Immersed
-    ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """The nearest velocity without divergence, the pressure that this takes, its gradient."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The nearest velocity without divergence, and the pressure that this takes."""
         scale = self.grid.spacing / dt
-        divergence = torch.diff(u, dim=1) + torch.diff(v, dim=2)
-        potential = solve(immersed.system, immersed.openness, divergence, guess / scale)
-        along_x, along_y = differences(potential, 1), differences(potential, 2)
-        u, v = u - immersed.openness.x * along_x, v - immersed.openness.y * along_y
-        return u, v, potential * scale, (along_x / dt, along_y / dt)
+        u, v, potential = project(immersed.system, immersed.openness, u, v, guess / scale)
+        return u, v, potential * scale
 
     # What can be read off a state.
 

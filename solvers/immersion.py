@@ -53,7 +53,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from physgen.solvers.poisson import Openness, Room, System
+from physgen.solvers.poisson import Openness, Room, System, differences
 
 FaceX = Float[Tensor, "#batch nx_faces ny"]
 FaceY = Float[Tensor, "#batch nx ny_faces"]
@@ -113,6 +113,14 @@ class Box(NamedTuple):
     def of(self, field: Tensor) -> Tensor:
         return field[..., self.low_x : self.high_x, self.low_y : self.high_y]
 
+    def rise(self, cells: Tensor, dim: int) -> Tensor:
+        """Differences of neighbouring cells across ``dim`` on these faces."""
+        if dim == 1:
+            return differences(cells[:, :, self.low_y : self.high_y], 1)[
+                :, self.low_x : self.high_x
+            ]
+        return differences(cells[:, self.low_x : self.high_x], 2)[:, :, self.low_y : self.high_y]
+
 
 @dataclass(frozen=True)
 class Faces:
@@ -142,8 +150,9 @@ class Faces:
 
     def met(self, field: Tensor, change: Tensor) -> Tensor:
         """What bodies make of a velocity component that was there before, and of its change."""
-        own = self._held(self.box.of(field))
-        own = own + _met(self.box.of(change), self.box.of(self.volume), self.slope)
+        # Copies, as a derivative that keeps a part of a field keeps all of it.
+        before, more = self.box.of(field).clone(), self.box.of(change).clone()
+        own = self._held(before) + _met(more, self.box.of(self.volume), self.slope)
         return self._within(field + change, own)
 
     def gather(self, field: Tensor) -> Float[Tensor, "batch body"]:

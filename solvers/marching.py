@@ -15,8 +15,10 @@ from physgen.solvers.bodies import Body
 from physgen.solvers.fluid import Fixed, Flow, FlowState
 from physgen.solvers.immersion import Immersed
 
-WEIGHT = 30
+WEIGHT = 2
 """Memory of one step's derivative, in states."""
+MEMORY = 1e9
+"""Bytes of derivatives from which on steps are rather made once more."""
 LOOKS = 25
 """Steps between two looks at whether the flow is still sound."""
 
@@ -209,25 +211,43 @@ def _halved(field: Tensor, dim: int) -> Tensor:
 def differentiable(
     flow: Flow, state: FlowState, immersed: Immersed, steps: int, every: int | None = None
 ) -> tuple[FlowState, Float[Tensor, "batch steps body 2"]]:
-    """``steps`` steps and the force at each, with a gradient that needs little memory.
+    """``steps`` steps and the force at each, with a gradient that needs bounded memory.
 
-    Only every ``every``-th state is kept, and the steps between are computed once more on the way
-    back, which costs another forward pass. What one step leaves for its derivative is some
-    :data:`WEIGHT` times a state, so the default, the root of ``steps / WEIGHT``, needs the least.
+    What a step leaves for its derivative is some :data:`WEIGHT` times a state. The last ``every``
+    steps keep it. Of those before only each ``every``-th state is kept, and the steps between are
+    made once more on the way back, which costs another forward pass. By default ``every`` is what
+    fits into :data:`MEMORY`, or what needs the least, the root of ``steps / WEIGHT``, if that is
+    more.
+
+    Raises:
+        ValueError: no step is asked for.
     """
-    every = max(1, round(math.sqrt(steps / WEIGHT))) if every is None else every
+    if steps < 1:
+        raise ValueError(f"a gradient needs at least one step, got {steps}")
+    if every is None:
+        size = sum(part.numel() * part.element_size() for part in state)
+        every = max(1, round(max(MEMORY / (WEIGHT * size), math.sqrt(steps / WEIGHT))))
     # All that a gradient may be wanted of, apart from the state: numbers of the flow and bodies.
     wanted = _wanted((flow, immersed))
+    apply: Callable[..., tuple[Tensor, ...]] = _Again.apply
     forces: list[Tensor] = []
-    done = 0
-    while done < steps:
-        count = min(every, steps - done)
-        apply: Callable[..., tuple[Tensor, ...]] = _Again.apply
+    *before, last = (steps - 1) % every + 1, *[every] * ((steps - 1) // every)
+    for count in before:
         *parts, found = apply(_stretch(flow, immersed, wanted, count), *state, *wanted)
         state = FlowState(*parts)
         forces.append(found)
-        done += count
-    return state, torch.cat(forces, 1)
+    state, found = _stepped(flow, state, immersed, last)
+    return state, torch.cat([*forces, found], 1)
+
+
+def _stepped(
+    flow: Flow, state: FlowState, immersed: Immersed, count: int
+) -> tuple[FlowState, Float[Tensor, "batch count body 2"]]:
+    forces = []
+    for _ in range(count):
+        state = flow.step(state, immersed)
+        forces.append(state.force)
+    return state, torch.stack(forces, 1)
 
 
 def _stretch(
@@ -239,11 +259,8 @@ def _stretch(
     def run(*tensors: Tensor) -> tuple[Tensor, ...]:
         own = dict(zip(map(id, wanted), tensors[size:], strict=True))
         inner_flow, inner_immersed = _exchanged((flow, immersed), own)
-        inner, found = FlowState(*tensors[:size]), []
-        for _ in range(count):
-            inner = inner_flow.step(inner, inner_immersed)
-            found.append(inner.force)
-        return (*inner, torch.stack(found, 1))
+        state, forces = _stepped(inner_flow, FlowState(*tensors[:size]), inner_immersed, count)
+        return (*state, forces)
 
     return run
 

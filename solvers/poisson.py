@@ -285,6 +285,36 @@ def solve(system: System, openness: Openness, right: Cells, guess: Cells) -> Cel
     return apply(right, openness.x, openness.y, system, openness, guess)
 
 
+def project(
+    system: System,
+    openness: Openness,
+    u: Float[Tensor, "batch x_faces y"],
+    v: Float[Tensor, "batch x y_faces"],
+    guess: Cells,
+) -> tuple[Float[Tensor, "batch x_faces y"], Float[Tensor, "batch x y_faces"], Cells]:
+    r"""The nearest flow without divergence, and the potential whose gradient that takes away.
+
+    .. math:: u - \beta_x\,\delta_x\phi, \qquad v - \beta_y\,\delta_y\phi, \qquad
+        A\phi = \operatorname{div}(u, v),
+
+    differentiable in the flow and in the coefficient. It keeps the potential only.
+    """
+    apply: Callable[..., tuple[Tensor, Tensor, Tensor]] = _Projection.apply
+    return apply(u, v, openness.x, openness.y, system, openness, guess)
+
+
+def _divergence(u: Tensor, v: Tensor) -> Cells:
+    return torch.diff(u, dim=1) + torch.diff(v, dim=2)
+
+
+def _adjoint(system: System, openness: Openness, gradient: Cells) -> Cells:
+    """The gradient by the right side, up to what is not allowed, from that by the solution."""
+    gradient = openness.allowed(gradient)
+    # A tolerance is meant for the flow's scale, and a gradient may have any: solve for one of 1.
+    size = _safe(gradient.abs().amax((1, 2), keepdim=True))
+    return size * system.answer(gradient / size, torch.zeros_like(gradient))
+
+
 class _Implicit(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -304,17 +334,56 @@ class _Implicit(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205
         (found,) = ctx.saved_tensors
-        openness: Openness = ctx.openness
-        gradient = openness.allowed(gradient)
-        # A tolerance is meant for the flow's scale, and a gradient may have any: solve for one of 1.
-        size = _safe(gradient.abs().amax((1, 2), keepdim=True))
-        adjoint = size * ctx.system.answer(gradient / size, torch.zeros_like(gradient))
+        adjoint = _adjoint(ctx.system, ctx.openness, gradient)
         along_x = along_y = None
         if ctx.needs_input_grad[1]:
             along_x = differences(adjoint, 1) * differences(found, 1)
         if ctx.needs_input_grad[2]:
             along_y = differences(adjoint, 2) * differences(found, 2)
-        return openness.allowed(adjoint), along_x, along_y, None, None, None
+        return ctx.openness.allowed(adjoint), along_x, along_y, None, None, None
+
+
+class _Projection(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx,
+        u: Tensor,
+        v: Tensor,
+        x: Tensor,
+        y: Tensor,
+        system: System,
+        openness: Openness,
+        guess: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        found = system.answer(openness.allowed(_divergence(u, v)), guess)
+        ctx.system, ctx.openness = system, openness  # type: ignore[attr-defined]
+        ctx.save_for_backward(found)
+        return u - x * differences(found, 1), v - y * differences(found, 2), found
+
+    @staticmethod
+    def backward(ctx, of_u: Tensor, of_v: Tensor, of_found: Tensor):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205
+        (found,) = ctx.saved_tensors
+        openness: Openness = ctx.openness
+        gradient = of_found - _gathered(openness.x * of_u, 1) - _gathered(openness.y * of_v, 2)
+        adjoint = _adjoint(ctx.system, openness, gradient)
+        along_x = along_y = None
+        if ctx.needs_input_grad[2]:
+            along_x = differences(found, 1) * (differences(adjoint, 1) - of_u)
+        if ctx.needs_input_grad[3]:
+            along_y = differences(found, 2) * (differences(adjoint, 2) - of_v)
+        right = openness.allowed(adjoint)
+        of_u = of_u - torch.diff(pad(right, (0, 0, 1, 1)), dim=1)
+        of_v = of_v - torch.diff(pad(right, (1, 1)), dim=2)
+        return of_u, of_v, along_x, along_y, None, None, None
+
+
+def _gathered(slope: Tensor, dim: int) -> Cells:
+    """The gradient by a field from that by its :func:`differences`."""
+    n = slope.shape[dim] - 1
+    found = slope.narrow(dim, 0, n) - slope.narrow(dim, 1, n)
+    found.narrow(dim, 0, 1).add_(slope.narrow(dim, n, 1))
+    found.narrow(dim, n - 1, 1).sub_(slope.narrow(dim, 0, 1))
+    return found
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
-from physgen.solvers.advection import Central, Quick, Scheme, VanLeer
+from physgen.solvers.advection import Central, Quick, Scheme, VanLeer, flux, momentum
 from physgen.solvers.bodies import (
     Accelerating,
     Body,
@@ -54,29 +55,57 @@ def vortex_error(cells: int, scheme: Scheme) -> float:
     return float((state.u - math.exp(-2 * nu * end) * u).abs().max())
 
 
+def median(*three: Tensor) -> Tensor:
+    return torch.stack(three).sort(0).values[1]
+
+
+def harmonic(u: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    r = (c - u) / (d - c)
+    return c + 0.5 * (r + r.abs()) / (1 + r.abs()) * (d - c)
+
+
+PUBLISHED: dict[Scheme, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    Central(): lambda _, c, d: 0.5 * (c + d),
+    Quick(): lambda u, c, d: median((5 * c + 2 * d - u) / 6, c, median(10 * c - 9 * u, c, d)),
+    VanLeer(): harmonic,
+}
+
+
+@pytest.mark.parametrize("scheme", PUBLISHED)
 @pytest.mark.parametrize("dim", [1, 2])
-def test_quick_has_the_derivative_of_its_medians(dim: int) -> None:
-    """Its own derivative, against that of the median form in which it is published."""
+def test_a_flux_and_its_derivative_are_those_of_the_published_form(
+    scheme: Scheme, dim: int
+) -> None:
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(2, 24, 18, dtype=torch.float64, generator=generator).cumsum(dim)
-    values.requires_grad_()
     shape = [n - 3 * (k == dim) for k, n in enumerate(values.shape)]
     speed, slope = torch.randn(2, *shape, dtype=torch.float64, generator=generator)
+    conductance = torch.tensor([0.1, 0.3], dtype=torch.float64)[:, None, None]
+    for wanted in (values, speed, conductance):
+        wanted.requires_grad_()
     before, left, right, after = (values.narrow(dim, k, shape[dim]) for k in range(4))
     ahead = speed > 0
     u, c, d = (torch.where(ahead, *p) for p in ((before, after), (left, right), (right, left)))
-
-    def median(*three: torch.Tensor) -> torch.Tensor:
-        return torch.stack(three).sort(0).values[1]
-
-    published = median((5 * c + 2 * d - u) / 6, c, median(10 * c - 9 * u, c, d))
-    found = Quick().value(values, speed, dim)
+    published = speed * PUBLISHED[scheme](u, c, d) - conductance * (right - left)
+    found = flux(scheme, values, speed, conductance, dim)
     torch.testing.assert_close(found, published)
     torch.testing.assert_close(
-        torch.autograd.grad(found, values, slope), torch.autograd.grad(published, values, slope)
+        torch.autograd.grad(found, [values, speed, conductance], slope),
+        torch.autograd.grad(published, [values, speed, conductance], slope),
     )
-    with torch.no_grad():
-        assert torch.equal(Quick().value(values, speed, dim), found)
+
+
+@pytest.mark.parametrize("scheme", PUBLISHED)
+def test_what_velocities_carry_of_each_other_has_the_derivative_of_differences(
+    scheme: Scheme,
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    u, v = (
+        torch.randn(2, *shape, dtype=torch.float64, generator=generator).requires_grad_()
+        for shape in ((8, 8), (7, 9))
+    )
+    conductance = torch.tensor([0.1, 0.3], dtype=torch.float64)[:, None, None].requires_grad_()
+    assert torch.autograd.gradcheck(partial(momentum, scheme), (u, v, conductance))
 
 
 @pytest.mark.parametrize(("scheme", "order"), [(Central(), 1.9), (Quick(), 1.9), (VanLeer(), 1.5)])

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from physgen.solvers.advection import QUICK, Central, Scheme
 from physgen.solvers.bodies import Body, Circle, Ellipse, Moving, Polygon, Rigid, Several, Steady
-from physgen.solvers.fluid import Fixed, Flow, FlowState
+from physgen.solvers.fluid import Clock, Fixed, Flow, FlowState
 from physgen.solvers.forces import coefficients, pressure_force
-from physgen.solvers.marching import Course, differentiable
+from physgen.solvers.marching import WEIGHT, Course, differentiable
 from physgen.solvers.sections import fit_cst, kulfan, naca4, place
 from physgen.solvers.staggered import Grid
 
@@ -163,6 +163,57 @@ def test_checkpoints_change_nothing() -> None:
     one, other = gradient(7), gradient(2)
     assert torch.equal(one[0], other[0])
     torch.testing.assert_close(one[1], other[1], rtol=1e-12, atol=0)
+
+
+class Counted(Clock):
+    """A fixed step that knows how often it was asked for."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def step(self, flow: Flow, state: FlowState) -> Tensor:
+        self.steps += 1
+        return state.u.new_tensor(0.3)
+
+    def rounded(self, longest: float) -> float:
+        return longest
+
+
+def test_only_steps_that_do_not_fit_into_memory_are_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = torch.tensor(14.0, dtype=torch.float64, requires_grad=True)
+    immersed = FLOW.immerse(Circle(x, 16.0, 4.0), LIKE)
+    start = FLOW.start(immersed)
+    state = sum(part.numel() * part.element_size() for part in start)
+    for memory, steps in ((7 * WEIGHT * state, 7), (3 * WEIGHT * state, 7 + 4)):
+        monkeypatch.setattr("physgen.solvers.marching.MEMORY", memory)
+        clock = Counted()
+        _, force = differentiable(replace(FLOW, clock=clock), start, immersed, 7)
+        torch.autograd.grad(force.sum(), x, retain_graph=True)
+        assert clock.steps == steps
+
+
+def test_a_step_keeps_as_much_as_is_said() -> None:
+    flow = replace(FLOW, grid=Grid(96, 96))
+    immersed = flow.immerse(Circle(torch.tensor(24.0, requires_grad=True), 48.0, 6.0), LIKE)
+    start = flow.start(immersed)
+    kept: dict[int, int] = {}
+
+    def keep(part: Tensor) -> Tensor:
+        whole = part.untyped_storage()
+        kept[whole.data_ptr()] = whole.nbytes()
+        return part
+
+    sizes = []
+    for steps in (2, 6):
+        kept.clear()
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda part: part):
+            results = differentiable(flow, start, immersed, steps)
+        sizes.append(sum(kept.values()))
+        del results
+    state = sum(part.numel() * part.element_size() for part in start)
+    assert (sizes[1] - sizes[0]) / 4 < WEIGHT * state
 
 
 def test_gradients_reach_a_control_of_the_fluid() -> None:

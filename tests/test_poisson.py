@@ -17,6 +17,7 @@ from physgen.solvers.poisson import (
     Openness,
     differences,
     openness,
+    project,
     solve,
 )
 from physgen.solvers.staggered import Grid
@@ -146,6 +147,28 @@ def test_the_implicit_adjoint_is_the_gradient(direct: bool) -> None:
                     for s in (1, -1))  # fmt: skip
         slope = (value(*up) - value(*down)) / 2e-6
         assert float((one * change).sum()) == pytest.approx(float(slope), rel=1e-5)
+
+
+@pytest.mark.parametrize("periodic", PERIODIC)
+def test_a_projection_is_its_parts_and_so_is_its_derivative(periodic: tuple[bool, bool]) -> None:
+    laplacian, faces = around(two_samples(), periodic)
+    generator = torch.Generator().manual_seed(3)
+    wanted = [
+        (torch.randn(part.shape, dtype=part.dtype, generator=generator) if k < 2 else part.clone())
+        for k, part in enumerate([faces.x, faces.y, faces.x, faces.y])
+    ]
+    u, v, x, y = (one.requires_grad_() for one in wanted)
+    shape, system = replace(faces, x=x, y=y), Direct().system(laplacian, faces)
+    right = u.diff(dim=1) + v.diff(dim=2)
+    found = solve(system, shape, right, torch.zeros_like(right))
+    parts = u - x * differences(found, 1), v - y * differences(found, 2), found
+    whole = project(system, shape, u, v, torch.zeros_like(right))
+    slopes = [torch.randn(one.shape, dtype=one.dtype, generator=generator) for one in parts]
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+    gradients = (torch.autograd.grad(outputs, wanted, slopes) for outputs in (whole, parts))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
 
 
 def test_a_small_gradient_is_not_lost_in_the_tolerance() -> None:
