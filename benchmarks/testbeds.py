@@ -18,8 +18,8 @@ from physgen.testbeds.catalog import FULL, Bed, Figures, Measured
 
 HEAD = """# Methods
 
-Every method of physgen for posteriors and products, the module it is in, where it is from, and
-what it was measured to do where the answer is known. Written by `python benchmarks/testbeds.py`,
+Every method of physgen for posteriors and products, and every family of models, the module it is in,
+where it is from, and what it was measured to do where the answer is known. Written by `python benchmarks/testbeds.py`,
 from one run with {draws} draws for each of {problems} problems, {levels} noise levels and fields
 of {cells} cells; seeds are fixed. Products take three fifths
 of the levels, observations half as many more, and heat three steps for each; plane beds take five to

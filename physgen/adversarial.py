@@ -23,7 +23,7 @@ References:
     https://arxiv.org/abs/2003.06060, for the latents.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +57,7 @@ class Adversarial(nn.Module):
         generator: nn.Module,
         discriminator: nn.Module,
         latent: White,
-        penalty: float = 0.1,
+        penalty: float = 1.0,
     ) -> None:
         super().__init__()
         self.generator = generator
@@ -90,6 +90,11 @@ def contest(model: Adversarial, x: Sample, h: Tensor) -> PerSample:
     """The objective of training: what the model makes of a batch."""
     loss: PerSample = model(x, h)
     return loss
+
+
+def calm(weights: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Adam without momentum, with which two that follow each other run in circles."""
+    return torch.optim.Adam(weights, 2e-3, betas=(0.0, 0.99))
 
 
 class Told(Energy):
