@@ -10,7 +10,7 @@ References:
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from physgen.shapes import Level, PerSample, Sample
 
@@ -19,7 +19,8 @@ class Preconditioned(nn.Module):
     r"""The denoiser :math:`\mathbb{E}[x \mid z = x + s \varepsilon]` of data with a known spread.
 
     Arguments:
-        network: Called as ``network(scaled sample, condition)``, ``condition`` one number a sample.
+        network: Called as ``network(scaled sample, condition)``, ``condition`` one number a sample,
+            and with what else the model is given.
         sigma_data: The standard deviation of the data, which must be measured, not guessed.
     """
 
@@ -30,13 +31,13 @@ class Preconditioned(nn.Module):
         self.network = network
         self.sigma_data = sigma_data
 
-    def forward(self, z: Sample, s: Level) -> Sample:
+    def forward(self, z: Sample, s: Level, *given: Tensor) -> Sample:
         level = torch.as_tensor(s, dtype=z.dtype, device=z.device).expand(len(z))
         wide = level.reshape(-1, *[1] * (z.ndim - 1))
         total = wide.square() + self.sigma_data**2
         skip = self.sigma_data**2 / total
         out = wide * self.sigma_data * total.rsqrt()
-        raw = self.network(z * total.rsqrt(), level.log() / 4)
+        raw = self.network(z * total.rsqrt(), level.log() / 4, *given)
         clean: Sample = skip * z + out * raw.to(z.dtype)
         return clean
 
@@ -65,9 +66,10 @@ class Denoising:
         return x, (self.mean + self.spread * unit).exp(), noise
 
     def __call__(
-        self, denoiser: nn.Module, x: Sample, level: PerSample, noise: Sample
+        self, denoiser: nn.Module, x: Sample, level: PerSample, noise: Sample, *given: Tensor
     ) -> PerSample:
+        """The loss of every sample; what else the denoiser is given comes last."""
         wide = level.reshape(-1, *[1] * (x.ndim - 1))
-        error: Sample = denoiser(x + wide * noise, level) - x
+        error: Sample = denoiser(x + wide * noise, level, *given) - x
         weight = level.pow(-2) + self.sigma_data**-2
         return weight * error.square().flatten(1).mean(1)
