@@ -1,6 +1,7 @@
 """All beds, in the order in which they are told of."""
 
 from physgen.testbeds.catalog import Bed
+from physgen.testbeds.catalog_few import FEW_STEPS
 from physgen.testbeds.catalog_fields import FIELDS
 from physgen.testbeds.catalog_heat import HEAT_INVERTED
 from physgen.testbeds.catalog_observations import OBSERVATIONS
@@ -8,4 +9,12 @@ from physgen.testbeds.catalog_product import PRODUCT
 from physgen.testbeds.catalog_residual import RESIDUAL
 from physgen.testbeds.catalog_seen import SEEN_RING
 
-BEDS: tuple[Bed, ...] = (PRODUCT, OBSERVATIONS, FIELDS, RESIDUAL, SEEN_RING, HEAT_INVERTED)
+BEDS: tuple[Bed, ...] = (
+    PRODUCT,
+    OBSERVATIONS,
+    FIELDS,
+    RESIDUAL,
+    SEEN_RING,
+    HEAT_INVERTED,
+    FEW_STEPS,
+)
