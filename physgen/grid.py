@@ -25,6 +25,19 @@ class Grid:
     def steps(self) -> int:
         return len(self.levels) - 1
 
+    def every(self, stride: int) -> "Grid":
+        """Every so many levels, and zero: a walk of as many times fewer steps.
+
+        Raises:
+            ValueError: the steps are no multiple of the stride.
+        """
+        if stride < 1 or self.steps % stride:
+            raise ValueError(
+                f"a grid of {self.steps} steps has no walk of every {stride}: "
+                "choose a divisor of the steps"
+            )
+        return Grid(self.levels[::stride])
+
 
 def log_snr(steps: int, low: float, high: float) -> Grid:
     """Levels whose logarithms are evenly spaced from ``high`` to ``low``, then zero."""

@@ -74,6 +74,7 @@ class Denoising:
         noise: Sample,
         *given: Float[Tensor, "batch ..."],
     ) -> PerSample:
+        """The loss of every sample; what else the denoiser is given comes last."""
         wide = level.reshape(-1, *[1] * (x.ndim - 1))
         error: Sample = denoiser(x + wide * noise, level, *given) - x
         weight = level.pow(-2) + self.sigma_data**-2

@@ -185,3 +185,35 @@ class _Ancestral(Walk):
             return out
         noise = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device)
         return out.add_(noise, alpha=self.fresh[i])
+
+
+@dataclass(frozen=True)
+class Anew(Predictor):
+    r"""The clean estimate with noise drawn anew: :math:`z' = D + s' \xi`.
+
+    For terms whose clean estimate is a sample and not a mean, such as consistency models; what
+    a posterior mean lacks in spread is then not made up for.
+
+    References:
+        Consistency Models (Song et al., 2023), https://arxiv.org/abs/2303.01469, algorithm 1,
+        with :math:`\epsilon = 0`.
+    """
+
+    @property
+    def deterministic(self) -> bool:
+        return False
+
+    def plan(self, grid: Grid) -> Walk:
+        return _Anew(grid)
+
+
+class _Anew(Walk):
+    def __init__(self, grid: Grid) -> None:
+        self.levels = grid.levels
+
+    def step(self, z: Sample, i: int, denoise: Denoise, generator: torch.Generator) -> Sample:
+        out, below = denoise(z, self.levels[i]), self.levels[i + 1]
+        if not below:
+            return out
+        noise = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device)
+        return out + below * noise

@@ -2,6 +2,7 @@
 
 from physgen.testbeds.catalog import Bed
 from physgen.testbeds.catalog_families import FAMILIES
+from physgen.testbeds.catalog_few import FEW_STEPS
 from physgen.testbeds.catalog_fields import FIELDS
 from physgen.testbeds.catalog_heat import HEAT_INVERTED
 from physgen.testbeds.catalog_observations import OBSERVATIONS
@@ -17,4 +18,5 @@ BEDS: tuple[Bed, ...] = (
     SEEN_RING,
     HEAT_INVERTED,
     FAMILIES,
+    FEW_STEPS,
 )

@@ -134,12 +134,24 @@ def linear(size: Size) -> Figures:
     return figures(bed, size, bed.draw(size.draws, source(6), learned))
 
 
-def repaint(repeats: int) -> Callable[[Size], Figures]:
+def repaint(repeats: int, share: int = 1) -> Callable[[Size], Figures]:
+    """Replacement, each level gone through so often.
+
+    What counts is how often, not at how many levels: over sixty truths, ten repeats divide the
+    bias by 2.1 to 2.7 on 32 cells, depending on where the sensors are, with 80 levels as with 200,
+    and with noise put back over one level as over ten; for one truth by 1.5 to 4.3 (tenth and
+    ninetieth per cent).
+
+    Arguments:
+        share: One part in so many of the levels.
+    """
+
     def run(size: Size) -> Figures:
         bed = problems(size)
         meter = Metered(bed.prior)
         known = Known(bed.operator.sum(0) > 0, bed.rows(size.draws) @ bed.operator)
-        x = sample(meter, start(size), grid(size), Ancestral(), source(5), known, repeats=repeats)
+        levels = grid(replace(size, levels=size.levels // share))
+        x = sample(meter, start(size), levels, Ancestral(), source(5), known, repeats=repeats)
         return figures(bed, size, x, meter)
 
     return run
@@ -250,6 +262,12 @@ FIELDS = Bed(
             repaint(10),
         ),
         Method(
+            "RePaint, 40 times at a quarter of the levels",
+            "`condition.Known`, `repeats=40`",
+            "alg. 1 of [Lugmayr et al., 2022](https://arxiv.org/abs/2201.09865)",
+            repaint(40, 4),
+        ),
+        Method(
             "plug-and-play",
             "`plug_and_play.most_plausible`",
             "evidence bound, [Kingma et al., 2021](https://arxiv.org/abs/2107.00630); "
@@ -282,6 +300,13 @@ FIELDS = Bed(
         Gate(
             "RePaint's ten repeats take the bias of replacement down by 40 % or more",
             lambda m: _bias(m, "RePaint, 10 times") < 0.6 * _bias(m, "replacement"),
+        ),
+        Gate(
+            "forty repeats at a quarter of the levels, for as many evaluations, by half or more",
+            lambda m: (
+                _bias(m, "RePaint, 40 times at a quarter of the levels")
+                < 0.5 * _bias(m, "replacement")
+            ),
         ),
         Gate(
             "plug-and-play finds the posterior's mode to 5 %",

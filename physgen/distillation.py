@@ -1,0 +1,181 @@
+r"""Distillation: a network that learns what a term says, or where several of its steps lead.
+
+Whatever has a clean estimate can teach: a trained prior, an exact one, a prior with guidance. The
+student is a network of the same form :math:`D(z, s)`, and is drawn from by the same samplers.
+
+A deterministic walk takes :math:`z` at level :math:`a` to :math:`z''` at level :math:`c`. One step
+of :class:`~physgen.predictor.DDIM` does the same if the clean estimate at :math:`a` is
+
+.. math:: \tilde x = \frac{z'' - \frac{c}{a} z}{1 - \frac{c}{a}},
+
+which is what a :class:`Leap` over several steps of a teacher says. A student that learns it walks
+in as many times fewer steps; with two steps at a time, and each student the next one's teacher,
+this is progressive distillation.
+
+What a student of leaps says is no longer the mean of clean samples: its walk is right, by DDIM
+and at its own levels, but it has no score. It does not belong in a sum, and no kernel can move by it.
+
+References:
+    Progressive Distillation for Fast Sampling of Diffusion Models (Salimans & Ho, 2022),
+    https://arxiv.org/abs/2202.00512, algorithm 2, here with :math:`\alpha = 1`.
+    On Distillation of Guided Diffusion Models (Meng et al., 2023),
+    https://arxiv.org/abs/2210.03142, for guided teachers.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from physgen.denoiser import Denoiser, per_sample
+from physgen.energy import Score, wide
+from physgen.grid import Grid
+from physgen.predictor import DDIM, Predictor
+from physgen.shapes import Level, PerSample, Sample
+
+LEAPING = DDIM()
+
+
+@runtime_checkable
+class Noising(Protocol):
+    """What chooses the noise a student is taught at."""
+
+    def draw(self, x: Sample, generator: torch.Generator) -> tuple[Sample, PerSample, Sample]:
+        """Clean samples, a noise level for each, and unit noise."""
+        ...
+
+
+@dataclass(frozen=True)
+class OnGrid:
+    """The levels of a grid, all equally often."""
+
+    grid: Grid
+
+    def draw(self, x: Sample, generator: torch.Generator) -> tuple[Sample, PerSample, Sample]:
+        levels = torch.tensor(self.grid.levels[:-1], dtype=x.dtype, device=x.device)
+        size = (len(x),)
+        chosen = torch.randint(len(levels), size, generator=generator, device=x.device)
+        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        return x, levels[chosen], noise
+
+
+class Leap(Denoiser):
+    """The clean estimate whose one step leads where several steps of a teacher do.
+
+    Arguments:
+        teacher: Whose walk by DDIM is followed.
+        grid: The teacher's levels.
+        stride: The teacher's steps in one.
+        sigma_data: Standard deviation of the data.
+    """
+
+    def __init__(
+        self, teacher: Score, grid: Grid, stride: int = 2, sigma_data: float = 1.0
+    ) -> None:
+        super().__init__(sigma_data)
+        self.teacher = teacher
+        self.fine = grid
+        self.grid = grid.every(stride)
+        self.stride = stride
+
+    def clean(self, z: Sample, s: Level) -> Sample:
+        first = self.stride * place(self.grid, per_sample(s, z))
+        levels = torch.tensor(self.fine.levels, dtype=z.dtype, device=z.device)
+        z_low, ratio = z, torch.ones_like(levels[first])
+        for k in range(self.stride):
+            above, below = levels[first + k], levels[first + k + 1]
+            ratio = ratio * below / above
+            clean = self.teacher.denoise(z_low, above)
+            z_low = clean + wide(below / above, z) * (z_low - clean)
+        kept = wide(ratio, z)
+        out: Sample = (z_low - kept * z) / (1 - kept)
+        return out
+
+
+class Student(Denoiser):
+    """A network that was taught a walk: its levels, and how it gets from one to the next.
+
+    ``sample(student, start, student.grid, student.predictor, generator)`` draws.
+
+    Arguments:
+        model: Called with noisy samples and the level of each.
+        grid: The levels of its walk.
+        predictor: How it walks, DDIM after leaps.
+        sigma_data: Standard deviation of the data.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        grid: Grid,
+        predictor: Predictor = LEAPING,
+        sigma_data: float = 1.0,
+    ) -> None:
+        super().__init__(sigma_data)
+        self.model = model
+        self.grid = grid
+        self.predictor = predictor
+
+    def clean(self, z: Sample, s: Level) -> Sample:
+        level = per_sample(s, z)
+        place(self.grid, level)
+        out: Sample = self.model(z, level)
+        return out
+
+
+def place(grid: Grid, level: PerSample) -> Int[Tensor, " batch"]:
+    """Which level of a grid each sample is at.
+
+    Raises:
+        ValueError: a sample is at none of them.
+    """
+    levels = torch.tensor(grid.levels[:-1], dtype=level.dtype, device=level.device)
+    apart = (level[:, None] / levels - 1).abs()
+    nearest = apart.argmin(1)
+    if (apart.amin(1) > 1e-3).any():
+        said = ", ".join(f"{s:.4g}" for s in grid.levels)
+        other = level[apart.amin(1).argmax()].item()
+        raise ValueError(
+            f"a walk of {grid.steps} steps has the levels {said}, and no estimate at {other:.4g}: "
+            "sample on its own grid"
+        )
+    return nearest
+
+
+@dataclass(frozen=True)
+class Taught:
+    r"""The loss of a student: its distance to what a term says of the same noisy samples.
+
+    .. math:: \Bigl(\frac{1}{s^2} + \frac{1}{\sigma_d^2}\Bigr)\,
+        \overline{|D(x + s \varepsilon, s) - T(x + s \varepsilon, s)|^2}
+
+    Clean samples are data of the density that the term describes, or draws from it: under
+    guidance, draws.
+    """
+
+    target: Score
+    """:math:`T`, which is not differentiated."""
+    noising: Noising
+    """The levels: those of a :class:`Leap`'s grid, or of
+    :class:`~physgen.preconditioned.Denoising` for a student that shall be a denoiser as well."""
+    sigma_data: float = 1.0
+    """Standard deviation of the data."""
+
+    def draw(self, x: Sample, generator: torch.Generator) -> tuple[Sample, PerSample, Sample]:
+        return self.noising.draw(x, generator)
+
+    def __call__(
+        self, student: nn.Module, x: Sample, level: PerSample, noise: Sample
+    ) -> PerSample:
+        z = x + wide(level, x) * noise
+        with torch.no_grad():
+            target = self.target.denoise(z, level)
+        return weighed(student(z, level) - target, level, self.sigma_data)
+
+
+def weighed(error: Sample, level: PerSample, sigma_data: float) -> PerSample:
+    """The mean square of every sample, in units of what a preconditioned network puts out."""
+    weight = level.pow(-2) + sigma_data**-2
+    return weight * error.square().flatten(1).mean(1)

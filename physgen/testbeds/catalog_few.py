@@ -1,0 +1,208 @@
+"""Students of a ring of modes: what a few evaluations draw, before and after distillation."""
+
+import copy
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor, nn
+
+from physgen.consistency import Consistency
+from physgen.denoiser import Learned
+from physgen.distillation import Leap, OnGrid, Student, Taught
+from physgen.energy import Score
+from physgen.grid import Grid, from_path, log_snr
+from physgen.meter import Metered
+from physgen.path import Rectified
+from physgen.perceptron import Modulated
+from physgen.preconditioned import Preconditioned
+from physgen.predictor import DDIM, Anew, DPMpp2M, Predictor
+from physgen.reflow import Coupling, Reflow, bend, couple
+from physgen.sampler import sample, unit_noise
+from physgen.testbeds import mode_error, ring, source, wasserstein
+from physgen.testbeds.catalog import Bed, Figures, Gate, Measured, Method, Size
+from physgen.testbeds.quality import judge_mixture
+from physgen.training import Batch, Draw, Objective, Schedule, Trainer
+
+LAW = ring()
+SPREAD = 0.7
+"""Standard deviation of an entry of the ring."""
+HIGHEST = 10.0
+FINE = log_snr(16, 0.03, HIGHEST)
+DRAWS = 6
+BATCH = 256
+
+
+def _start(size: Size) -> Tensor:
+    return unit_noise(DRAWS * size.draws, (2,), source(4))
+
+
+def _figures(x: Tensor, evaluations: float = 0.0) -> Figures:
+    apart = [wasserstein(x, LAW.sample(len(x), source(10 + k))) for k in range(2)]
+    others = {"W2": sum(apart) / 2, "modes": mode_error(x, LAW)}
+    return Figures(judge_mixture(x, LAW), evaluations, others=others)
+
+
+def exact(size: Size) -> Figures:
+    return _figures(LAW.sample(DRAWS * size.draws, source(6)))
+
+
+Teacher = Callable[[Size], Score]
+
+
+def drawn(term: Teacher, grid: Grid, predictor: Predictor) -> Callable[[Size], Figures]:
+    def run(size: Size) -> Figures:
+        meter, start = Metered(term(size)), _start(size)
+        x = sample(meter, start, grid, predictor, source(5))
+        return _figures(x, meter.rows / len(x))
+
+    return run
+
+
+def bent(term: Teacher, grid: Grid) -> Callable[[Size], Figures]:
+    """By DDIM, and how far the paths are from straight."""
+
+    def run(size: Size) -> Figures:
+        found = drawn(term, grid, DDIM())(size)
+        others = {**found.others, "bend": bend(term(size), _start(size), FINE).mean().item()}
+        return Figures(found.quality, found.evaluations, others=others)
+
+    return run
+
+
+def trained(model: nn.Module, objective: Objective, draw: Draw, steps: int) -> Preconditioned:
+    schedule = Schedule(
+        steps, other_rate=4e-3, warmup=20, decay=0.6, average=0.98, save_every=steps
+    )
+    student = copy.deepcopy(model).requires_grad_(True)  # where it begins may be its teacher
+    with TemporaryDirectory() as folder:
+        out = Trainer(student, objective, draw, schedule, Path(folder), {}, bfloat16=False).run()
+    assert isinstance(out, Preconditioned)
+    return out
+
+
+def network() -> Preconditioned:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Preconditioned(Modulated(2, width=64, layers=2), SPREAD)
+
+
+def noised(objective: Taught | Consistency) -> Draw:
+    return lambda step, generator: objective.draw(LAW.sample(BATCH, generator), generator)
+
+
+def law(size: Size) -> Score:
+    return LAW
+
+
+@cache
+def halved(size: Size, into: int) -> Student:
+    """Four steps in one, and two in one until so many are left; each student teaches the next."""
+    if into == 4:
+        model: nn.Module = network()
+        leap = Leap(LAW, FINE, 4, SPREAD)
+    else:
+        before = halved(size, 2 * into)
+        model = before.model
+        leap = Leap(before, before.grid, 2, SPREAD)
+    objective = Taught(leap, OnGrid(leap.grid), SPREAD)
+    student = trained(model, objective, noised(objective), 6 * size.levels)
+    return Student(student, leap.grid, DDIM(), SPREAD)
+
+
+def into(steps: int) -> Callable[[Size], Figures]:
+    return drawn(lambda size: halved(size, steps), FINE.every(16 // steps), DDIM())
+
+
+@cache
+def reflowed(size: Size) -> Score:
+    start = unit_noise(10_000, (2,), source(3))
+    pairs = couple(LAW, start, log_snr(20, 0.01, HIGHEST), DPMpp2M(), source(4))
+    objective = Reflow(HIGHEST, SPREAD)
+
+    def draw(step: int, generator: torch.Generator) -> Batch:
+        some = torch.randint(len(pairs.x), (BATCH,), generator=generator)
+        return objective.draw(Coupling(pairs.x[some], pairs.noise[some]), generator)
+
+    return Learned(trained(network(), objective, draw, 12 * size.levels))
+
+
+@cache
+def consistent(size: Size) -> Score:
+    objective = Consistency(LAW, log_snr(8, 0.03, HIGHEST), SPREAD)
+    return Learned(trained(network(), objective, noised(objective), 18 * size.levels))
+
+
+def _straight(steps: int) -> Grid:
+    return from_path(Rectified(), steps, HIGHEST / (1 + HIGHEST))
+
+
+def _w2(measured: Measured, name: str) -> float:
+    return measured[name].others["W2"]
+
+
+FULL_WALK = "teacher, 16 steps"
+SONG = "[Song et al., 2021](https://arxiv.org/abs/2010.02502), eq. 12"
+LU = "[Lu et al., 2022](https://arxiv.org/abs/2211.01095), alg. 2"
+SALIMANS = "[Salimans & Ho, 2022](https://arxiv.org/abs/2202.00512), alg. 2"
+LIU = "[Liu et al., 2023](https://arxiv.org/abs/2209.03003), alg. 1"
+CONSISTENT = "[Song et al., 2023](https://arxiv.org/abs/2303.01469), alg. 1 and 2"
+
+FEW_STEPS = Bed(
+    "few steps",
+    "A ring of eight modes; students are perceptrons of 13 thousand numbers and learn from its exact "
+    "denoiser",
+    (
+        Method("exact draws", "`gaussian.GaussianMixture.sample`", "closed form", exact),
+        Method(FULL_WALK, "`predictor.DDIM`", SONG, bent(law, FINE)),
+        *(
+            Method(
+                f"teacher, {n} step{'s' * (n > 1)} by DPM++ 2M",
+                "`predictor.DPMpp2M`",
+                LU,
+                drawn(law, FINE.every(16 // n), DPMpp2M()),
+            )
+            for n in (8, 4, 2, 1)
+        ),
+        *(Method(f"halved to {n}", "`distillation.Leap`", SALIMANS, into(n)) for n in (4, 2, 1)),
+        *(
+            Method(f"reflowed, {n}", "`reflow.Reflow`", LIU, bent(reflowed, _straight(n)))
+            for n in (4, 1)
+        ),
+        *(
+            Method(
+                f"consistent, {len(lower) + 1}",
+                "`consistency.Consistency`",
+                CONSISTENT,
+                drawn(consistent, Grid((HIGHEST, *lower, 0.0)), Anew()),
+            )
+            for lower in ((0.8,), ())
+        ),
+    ),
+    (
+        Gate(
+            "halved students draw with 4, 2 and 1 evaluations what the teacher does with 16, to 15 %",
+            lambda m: all(_w2(m, f"halved to {n}") < 1.15 * _w2(m, FULL_WALK) for n in (4, 2, 1)),
+        ),
+        Gate(
+            "the teacher's own two evaluations are further off than that by half, one by four times",
+            lambda m: (
+                _w2(m, "teacher, 2 steps by DPM++ 2M") > 1.5 * _w2(m, FULL_WALK)
+                and _w2(m, "teacher, 1 step by DPM++ 2M") > 4 * _w2(m, FULL_WALK)
+            ),
+        ),
+        Gate(
+            "reflow straightens paths ten times, and then one evaluation is enough, to 15 %",
+            lambda m: (
+                m["reflowed, 1"].others["bend"] < m[FULL_WALK].others["bend"] / 10
+                and _w2(m, "reflowed, 1") < 1.15 * _w2(m, FULL_WALK)
+            ),
+        ),
+        Gate(
+            "a consistent student knows the ends in one evaluation to 40 %",
+            lambda m: _w2(m, "consistent, 1") < 1.4 * _w2(m, FULL_WALK),
+        ),
+    ),
+)
