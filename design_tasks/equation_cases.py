@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from physgen.datasets.field import NO_SEED
+from physgen.datasets.field import NO_SEED, axes_of
 from physgen.design_tasks.equation_case import EquationCase, Setting
 from physgen.design_tasks.flow_case import Row
 from physgen.shapes import State, Trajectory
@@ -20,22 +20,13 @@ from physgen.solvers.gray_scott import GrayScott
 from physgen.solvers.korteweg_de_vries import KortewegDeVries, two_solitons
 from physgen.solvers.kuramoto_sivashinsky import KuramotoSivashinsky
 from physgen.solvers.periodic import Modes, Periodic
-from physgen.solvers.starts import smooth
+from physgen.solvers.starts import drops, smooth
 from physgen.solvers.vorticity import Vorticity, velocity
 from physgen.solvers.walled import Walled
 from physgen.solvers.walled_burgers import WalledBurgers, eight_pushes, two_humps
 from physgen.solvers.wave import Wave
 
 LIKE = torch.zeros(1, dtype=torch.float64)
-
-
-def _places(grid: Periodic | Walled) -> dict[str, list[float]]:
-    """Coordinates along each axis."""
-    lines = grid.places(LIKE)
-    return {
-        name: line[tuple(slice(None) if k == axis else 0 for k in range(line.ndim))].tolist()
-        for axis, (name, line) in enumerate(zip("xy", lines, strict=False))
-    }
 
 
 def _periodic(
@@ -49,7 +40,9 @@ def _periodic(
     fields = dict.fromkeys(equation.fields(grid.axes), units)
     none = constant(state[:, :0], case.frames)
     solver = Spectral(equation, grid, case.step)
-    return Setting(solver, state, _places(grid), fields, "PERIODIC", none, "cell", seed)
+    return Setting(
+        solver, state, axes_of(grid.places(LIKE)), fields, "PERIODIC", none, "cell", seed
+    )
 
 
 def _worst(case: EquationCase, trajectory: Trajectory, exact: Callable[[float], Tensor]) -> float:
@@ -284,16 +277,8 @@ class GrayScottCase(EquationCase):
         return {"feed": self.feed, "kill": self.kill}
 
     def setting(self) -> Setting:
-        side = self.length
-        grid = Periodic((self.points, self.points), (side, side))
-        x, y = grid.places(LIKE)
-        places = side * torch.rand(6, 2, 1, 1, generator=torch.Generator().manual_seed(self.seed))
-        away = [
-            (a - b + side / 2) % side - side / 2
-            for a, b in zip((x, y), places.unbind(1), strict=True)
-        ]
-        drop = torch.exp(-(away[0].square() + away[1].square()) / 18).amax(0)
-        state = torch.stack([1 - 0.5 * drop, 0.25 * drop])[None]
+        grid = Periodic((self.points, self.points), (self.length, self.length))
+        state = drops(grid, 1, torch.Generator().manual_seed(self.seed))
         equation = GrayScott(feed=self.feed, kill=self.kill)
         return _periodic(self, equation, grid, state, "1", self.seed)
 
@@ -394,7 +379,9 @@ class WaveCase(EquationCase):
         units = {"displacement": "m", "velocity": "m s-1"}
         none = constant(state[:, :0], self.frames)
         solver = Wave(self._grid, self.step)
-        return Setting(solver, state, _places(self._grid), units, "WALL", none, "point")
+        return Setting(
+            solver, state, axes_of(self._grid.places(LIKE)), units, "WALL", none, "point"
+        )
 
     def figures(self, trajectory: Trajectory) -> list[Row]:
         energy = Wave(self._grid, self.step).energy(trajectory[0])
@@ -431,7 +418,7 @@ class WalledBurgersCase(EquationCase):
         state = two_humps(1, place, draw)
         force = eight_pushes(1, self.frames, place, draw)
         units = {"velocity": "m s-1"}
-        places = _places(solver.grid)
+        places = axes_of(solver.grid.places(LIKE))
         return Setting(solver, state, places, units, "WALL", force, "point", self.seed)
 
     def figures(self, trajectory: Trajectory) -> list[Row]:

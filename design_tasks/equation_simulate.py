@@ -104,7 +104,7 @@ def to_fields(case: EquationCase, setting: Setting, trajectory: Tensor) -> Field
     return Fields(
         name=case.name,
         time=_single(times),
-        axes={name: _single(np.asarray(line)) for name, line in setting.places.items()},
+        axes=setting.places,
         values={name: one.numpy() for name, one in zip(setting.units, channels, strict=True)},
         units=setting.units,
         parameters={**case.facts, "dt": case.step},
