@@ -248,6 +248,27 @@ def simulate_equation(name: str) -> Callable[[Arguments], None]:
     return run
 
 
+def simulate_steady(name: str) -> Callable[[Arguments], None]:
+    """The command that solves one named steady problem."""
+
+    def run(arguments: Arguments) -> None:
+        from physgen.design_tasks import steady_simulate
+        from physgen.design_tasks.steady_cases import CASES
+
+        machine = "--json" in arguments
+        rest = [word for word in arguments if word != "--json"]
+        case = parse(CASES[name], f"simulate {name}", rest)
+        found = steady_simulate.solve(case)
+        if machine:
+            print((case.out / "simulation.json").read_text())
+            return
+        out = console()
+        out.print(steady_simulate.table(found))
+        out.print(f"Look at {case.out / 'sheet.png'}; all in {case.out}")
+
+    return run
+
+
 def simulate_lilypad(arguments: Arguments) -> None:
     from physgen.design_tasks import flow_lilypad
 
@@ -426,14 +447,25 @@ COMMANDS = (
     *(
         Command(("simulate", name), about, simulate_equation(name))
         for name, about in (
+            ("advection", "A bump that is carried along, against where it must be."),
+            ("heat", "Waves of temperature that fade, against their exact rates."),
             ("burgers", "Waves that steepen into fronts, against Cole and Hopf."),
             ("kdv", "Two solitons that pass through one another, against Hirota."),
             ("kuramoto", "A flame front that grows chaotic."),
             ("fisher", "A population that spreads, against its exact fronts."),
             ("gray-scott", "Drops that grow into a pattern."),
+            ("fitzhugh-nagumo", "An excitable medium that settles into spots."),
             ("turbulence", "Vortices of a plane flow that merge and decay."),
             ("wave", "A membrane that was struck, against its exact tones."),
             ("walled-burgers", "The flow of DiffPhyCon's control problem."),
+        )
+    ),
+    *(
+        Command(("simulate", name), about, simulate_steady(name))
+        for name, about in (
+            ("darcy", "Pressure in uneven ground, against a manufactured solution."),
+            ("helmholtz", "Standing waves under a source, against an exact solution."),
+            ("poisson", "The potential of a source, against an exact solution."),
         )
     ),
     Command(
