@@ -29,6 +29,7 @@ from torch import Tensor
 from physgen import __version__
 from physgen.datasets import store
 from physgen.datasets.sections import Library, library
+from physgen.datasets.seeds import TEST_SEEDS, TRAINING_SEEDS
 from physgen.datasets.shards import Shard, write_shards
 from physgen.solvers.bodies import Body, NoBody, Polygon
 from physgen.solvers.fluid import Flow, FlowState, Forcing
@@ -36,10 +37,6 @@ from physgen.solvers.marching import Course, refined
 from physgen.solvers.poisson import Room
 from physgen.solvers.sections import kulfan, place
 from physgen.solvers.staggered import Grid
-
-TRAINING_SEEDS = range(10**9)
-TEST_SEEDS = range(10**9, 2 * 10**9)
-"""Seeds of simulations that no prior is trained on, those of several airfoils among them."""
 
 LEFT, RIGHT, HEIGHT = -3.0, 6.0, 6.0
 """The domain, in chords; a single airfoil's quarter point is close to (0, 0)."""

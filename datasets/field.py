@@ -1,11 +1,12 @@
 """Scalar fields on a line or in a plane, and how they change: what equations without bodies give."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Float64, Int64
+from torch import Tensor
 
 from physgen.datasets import store
 
@@ -39,6 +40,10 @@ class Fields:
     """What all sides are: PERIODIC or WALL."""
     centring: str
     """What the points are: ``cell`` for centres of cells, ``point`` for points between walls."""
+    quality: Mapping[str, Float64[np.ndarray, " sample"]] = field(default_factory=dict)
+    """One figure a sample, such as its residual."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What fields are, in words, where their names do not say it."""
 
     def __post_init__(self) -> None:
         if self.centring not in TO_THE_SIDES:
@@ -69,6 +74,15 @@ class Fields:
         return tuple((float(axis[0]) - far, float(axis[-1]) + far) for axis, far in axes)
 
 
+def axes_of(places: Sequence[Float[Tensor, "*space"]]) -> dict[str, Float32[np.ndarray, " point"]]:
+    """Coordinates along each axis, by its name, from those of all points."""
+    found = {}
+    for axis, (name, place) in enumerate(zip("xyz", places, strict=False)):
+        line = place[tuple(slice(None) if k == axis else 0 for k in range(place.ndim))]
+        found[name] = line.float().cpu().numpy()
+    return found
+
+
 def write_fields(path: Path, fields: Fields) -> None:
     """Write a file of the native layout, see :mod:`physgen.datasets.store`."""
     sides = [name for name, (axis, _) in store.SIDES.items() if axis in fields.axes]
@@ -79,13 +93,14 @@ def write_fields(path: Path, fields: Fields) -> None:
             time=fields.time,
             space=fields.axes,
             fields={
-                name: store.Field(values, fields.units[name], 0)
+                name: store.Field(values, fields.units[name], 0, fields.about.get(name, ""))
                 for name, values in fields.values.items()
             },
             parameters=fields.parameters,
             boundaries=dict.fromkeys(sides, fields.side),
             recipe=fields.recipe,
             seed=fields.seed,
+            quality=fields.quality,
             centring=fields.centring,
         ),
     )

@@ -16,16 +16,13 @@ from torch import Tensor
 
 from physgen import __version__
 from physgen.datasets import store
+from physgen.datasets.seeds import refuse_mixed
 from physgen.datasets.shards import Shard, files_of, write_shards
 from physgen.solvers.discs import Discs, no_boundary
 from physgen.solvers.solver import rollout
 
 Vectors = Float[Tensor, "batch body 2"]
 Motion = Float[Tensor, "batch time body 4"]
-
-TRAINING_SEEDS = range(10**9)
-TEST_SEEDS = range(10**9, 2 * 10**9)
-"""Seeds of simulations that no prior is trained on."""
 
 FASTEST = 100.0
 """Largest initial velocity along x or y, in px/s."""
@@ -118,12 +115,7 @@ class NBodyData:
             )
         if self.start not in LAWS:
             raise ValueError(f"start must be one of {sorted(LAWS)}, got {self.start!r}")
-        last = self.seed + self.simulations - 1
-        if not any(self.seed in seeds and last in seeds for seeds in (TRAINING_SEEDS, TEST_SEEDS)):
-            raise ValueError(
-                f"seeds {self.seed} to {last} must lie within the training seeds "
-                f"{TRAINING_SEEDS} or the test seeds {TEST_SEEDS}"
-            )
+        refuse_mixed(self.seed, self.simulations)
 
     @property
     def recipe(self) -> dict[str, object]:

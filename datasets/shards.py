@@ -44,12 +44,13 @@ def write_shards(
         report: Told how many samples are there, after each shard.
 
     Raises:
-        ValueError: a shard was made by another recipe, or is damaged, or dask is not installed.
+        ValueError: a shard was made by another recipe or of other seeds, or is damaged, or dask is
+            not installed.
     """
     missing, done = [], 0
     for seeds, shard in wanted.items():
         if shard.path.exists():
-            check_recipe(shard.path, recipe)
+            check_recipe(shard.path, recipe, seeds)
             done += shard.samples
         else:
             missing.append(seeds)
@@ -63,10 +64,15 @@ def write_shards(
     return files
 
 
-def check_recipe(path: Path, recipe: Mapping[str, object]) -> None:
-    """Raises a ValueError if the file was made otherwise."""
+def check_recipe(path: Path, recipe: Mapping[str, object], seeds: range) -> None:
+    """Raises a ValueError if the file was made otherwise, or of other seeds."""
     with store.opened(path) as file:
-        found = store.recipe(file)
+        found, held = store.recipe(file), store.seeds(file).tolist()
+    if held != list(seeds):
+        raise ValueError(
+            f"{path} must hold the seeds {seeds.start} to {seeds.stop - 1}, got {held[0]} to "
+            f"{held[-1]}: was it renamed? Choose another --out, or remove it"
+        )
     if found != recipe:
         differing = [k for k in recipe if found.get(k) != recipe[k]]
         raise ValueError(

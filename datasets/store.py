@@ -378,6 +378,14 @@ def _read_histories(file: h5py.File, samples: slice) -> dict[str, History]:
     return histories
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a file says that it is of this layout."""
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path, "r") as file:
+        return bool(file.attrs.get("format") == FORMAT)
+
+
 NEEDED = ("sample", "time", "dimensions", *GROUPS, "boundary_conditions", "scalars", "seed")
 
 

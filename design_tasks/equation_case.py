@@ -1,15 +1,17 @@
 """A named problem of an equation: where it begins, and what its figures are held to."""
 
 import abc
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float32
+
 from physgen.datasets.field import NO_SEED
 from physgen.design_tasks.flow_case import Row
 from physgen.shapes import State, Trajectory
-from physgen.solvers.evolution import Controls, Evolution
+from physgen.solvers.evolution import Controls, Evolution, whole_steps
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Setting:
     solver: Evolution
     state: State
     """One sample, in double precision."""
-    places: Mapping[str, list[float]]
+    places: Mapping[str, Float32[np.ndarray, " point"]]
     """Points of each axis, in m."""
     units: Mapping[str, str]
     """The fields of the state, in the order of its channels, and their units."""
@@ -49,16 +51,12 @@ class EquationCase(abc.ABC):
     """Compute in double precision."""
 
     def __post_init__(self) -> None:
-        if self.frames < 1 or not 0 < self.time < math.inf or not self.dt > 0:
-            raise ValueError(
-                "a run needs a time, frames and a time step, got "
-                f"{self.time}, {self.frames} and {self.dt}"
-            )
+        whole_steps(self.time, self.frames, self.dt)
 
     @property
     def steps(self) -> int:
         """In an interval between saved instants."""
-        return max(1, math.ceil(self.time / self.frames / self.dt - 1e-9))
+        return whole_steps(self.time, self.frames, self.dt)
 
     @property
     def interval(self) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from physgen.datasets.field import NO_SEED
+from physgen.datasets.field import NO_SEED, axes_of
 from physgen.design_tasks.equation_case import EquationCase, Setting
 from physgen.design_tasks.flow_case import Row
 from physgen.shapes import State, Trajectory
@@ -16,26 +16,20 @@ from physgen.solvers.burgers import Burgers, cole_hopf
 from physgen.solvers.evolution import constant, drive
 from physgen.solvers.exponential import Semilinear, Spectral
 from physgen.solvers.fisher import Fisher, two_fronts
+from physgen.solvers.fitzhugh_nagumo import FitzHughNagumo
 from physgen.solvers.gray_scott import GrayScott
+from physgen.solvers.heat import Heat
 from physgen.solvers.korteweg_de_vries import KortewegDeVries, two_solitons
 from physgen.solvers.kuramoto_sivashinsky import KuramotoSivashinsky
 from physgen.solvers.periodic import Modes, Periodic
-from physgen.solvers.starts import smooth
+from physgen.solvers.starts import drops, smooth
+from physgen.solvers.transport import Transport
 from physgen.solvers.vorticity import Vorticity, velocity
 from physgen.solvers.walled import Walled
 from physgen.solvers.walled_burgers import WalledBurgers, eight_pushes, two_humps
 from physgen.solvers.wave import Wave
 
 LIKE = torch.zeros(1, dtype=torch.float64)
-
-
-def _places(grid: Periodic | Walled) -> dict[str, list[float]]:
-    """Coordinates along each axis."""
-    lines = grid.places(LIKE)
-    return {
-        name: line[tuple(slice(None) if k == axis else 0 for k in range(line.ndim))].tolist()
-        for axis, (name, line) in enumerate(zip("xy", lines, strict=False))
-    }
 
 
 def _periodic(
@@ -49,7 +43,9 @@ def _periodic(
     fields = dict.fromkeys(equation.fields(grid.axes), units)
     none = constant(state[:, :0], case.frames)
     solver = Spectral(equation, grid, case.step)
-    return Setting(solver, state, _places(grid), fields, "PERIODIC", none, "cell", seed)
+    return Setting(
+        solver, state, axes_of(grid.places(LIKE)), fields, "PERIODIC", none, "cell", seed
+    )
 
 
 def _worst(case: EquationCase, trajectory: Trajectory, exact: Callable[[float], Tensor]) -> float:
@@ -70,6 +66,97 @@ def _budget(stored: Tensor, gained: Tensor, interval: float) -> float:
     whole = (pairs[:-2:2] + 4 * pairs[1:-1:2] + pairs[2::2]).cumsum(0) * interval / 3
     change = stored[2 : len(pairs) : 2] - stored[0]
     return float((change - whole).abs().max() / change.abs().max())
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdvectionCase(EquationCase):
+    """A bump that is carried along the diagonal of a periodic square of 1 m."""
+
+    speed: float = 1.0
+    """Along each side, in m/s."""
+    points: int = 64
+    """Along each side."""
+    time: float = 1.0
+    frames: int = 50
+    dt: float = 0.02
+    out: Path = Path("runs/advection")
+
+    @property
+    def name(self) -> str:
+        return "advection"
+
+    @property
+    def facts(self) -> dict[str, float]:
+        return {"speed": self.speed}
+
+    @property
+    def _grid(self) -> Periodic:
+        return Periodic((self.points, self.points), (1.0, 1.0))
+
+    def _exact(self, time: float) -> Tensor:
+        parts = [torch.cos(2 * math.pi * (x - self.speed * time)) for x in self._grid.places(LIKE)]
+        return torch.exp(4 * (parts[0] + parts[1]) - 8)
+
+    def setting(self) -> Setting:
+        equation = Transport((self.speed, self.speed))
+        return _periodic(self, equation, self._grid, self._exact(0.0)[None, None], "1")
+
+    def figures(self, trajectory: Trajectory) -> list[Row]:
+        field = trajectory[0, :, 0]
+        return [
+            Row("largest error", _worst(self, trajectory, self._exact), None, (0.0, 0.0), "exact"),
+            Row("change of mass", _drift(field.mean((1, 2))), None, (0.0, 0.0), "conservation"),
+            Row(
+                "change of mean square", _drift(field.square().mean((1, 2))), None, (0.0, 0.0),
+                "conservation",
+            ),
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatCase(EquationCase):
+    """Waves of temperature that fade, the short ones first, in a periodic square of 1 m."""
+
+    diffusivity: float = 0.01
+    """In m²/s."""
+    points: int = 64
+    """Along each side."""
+    time: float = 2.0
+    frames: int = 50
+    dt: float = 0.04
+    out: Path = Path("runs/heat")
+
+    @property
+    def name(self) -> str:
+        return "heat"
+
+    @property
+    def facts(self) -> dict[str, float]:
+        return {"diffusivity": self.diffusivity}
+
+    @property
+    def _grid(self) -> Periodic:
+        return Periodic((self.points, self.points), (1.0, 1.0))
+
+    def _exact(self, time: float) -> Tensor:
+        x, y = (2 * math.pi * place for place in self._grid.places(LIKE))
+        total = torch.ones_like(x)
+        for m, n in ((1, 0), (1, 2), (4, 3)):
+            fade = math.exp(-self.diffusivity * (2 * math.pi) ** 2 * (m**2 + n**2) * time)
+            total = total + fade * torch.sin(m * x) * torch.cos(n * y)
+        return total
+
+    def setting(self) -> Setting:
+        equation = Heat(self.diffusivity)
+        return _periodic(self, equation, self._grid, self._exact(0.0)[None, None], "K")
+
+    def figures(self, trajectory: Trajectory) -> list[Row]:
+        mean = trajectory[0, :, 0].mean((1, 2))
+        return [
+            Row("largest error", _worst(self, trajectory, self._exact), None, (0.0, 0.0), "exact"),
+            Row("change of heat", _drift(mean), None, (0.0, 0.0), "conservation"),
+            Row("largest swing left, K", float((trajectory[0, -1] - 1).abs().max())),
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,16 +371,8 @@ class GrayScottCase(EquationCase):
         return {"feed": self.feed, "kill": self.kill}
 
     def setting(self) -> Setting:
-        side = self.length
-        grid = Periodic((self.points, self.points), (side, side))
-        x, y = grid.places(LIKE)
-        places = side * torch.rand(6, 2, 1, 1, generator=torch.Generator().manual_seed(self.seed))
-        away = [
-            (a - b + side / 2) % side - side / 2
-            for a, b in zip((x, y), places.unbind(1), strict=True)
-        ]
-        drop = torch.exp(-(away[0].square() + away[1].square()) / 18).amax(0)
-        state = torch.stack([1 - 0.5 * drop, 0.25 * drop])[None]
+        grid = Periodic((self.points, self.points), (self.length, self.length))
+        state = drops(grid, 1, torch.Generator().manual_seed(self.seed))
         equation = GrayScott(feed=self.feed, kill=self.kill)
         return _periodic(self, equation, grid, state, "1", self.seed)
 
@@ -307,6 +386,50 @@ class GrayScottCase(EquationCase):
             Row("lowest concentration", lowest, None, (0.0, 1.0), "none is negative"),
             Row("share covered by the activator", float((trajectory[0, -1, 1] > 0.1).double().mean())),
         ]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitzHughNagumoCase(EquationCase):
+    """An excitable medium that settles into spots of two signs, in a periodic square of 2 m."""
+
+    threshold: float = 5e-3
+    """In 1/s."""
+    points: int = 128
+    """Along each side."""
+    waves: int = 16
+    """Periods of the finest wave along each side at the beginning."""
+    seed: int = 0
+    """Of the smooth fields it begins with."""
+    time: float = 20.0
+    frames: int = 100
+    dt: float = 0.05
+    out: Path = Path("runs/fitzhugh-nagumo")
+
+    @property
+    def name(self) -> str:
+        return "fitzhugh-nagumo"
+
+    @property
+    def facts(self) -> dict[str, float]:
+        return {"threshold": self.threshold}
+
+    def setting(self) -> Setting:
+        grid = Periodic((self.points, self.points), (2.0, 2.0))
+        state = smooth(grid, 2, 1, self.waves, torch.Generator().manual_seed(self.seed))
+        equation = FitzHughNagumo(threshold=self.threshold)
+        return _periodic(self, equation, grid, state, "1", self.seed)
+
+    def figures(self, trajectory: Trajectory) -> list[Row]:
+        u, v = trajectory[0].unbind(1)
+        made = (u - u**3 - v).mean((1, 2)) - self.threshold
+        activator = _budget(u.mean((1, 2)), made, self.interval)
+        inhibitor = _budget(v.mean((1, 2)), (u - v).mean((1, 2)), self.interval)
+        return [
+            Row("activator not explained", activator, None, (0.0, 0.0), "what reacts"),
+            Row("inhibitor not explained", inhibitor, None, (0.0, 0.0), "what reacts"),
+            Row("root mean square activator", float(u[-1].square().mean().sqrt())),
+            Row("share where it is positive", float((u[-1] > 0).double().mean())),
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -394,7 +517,9 @@ class WaveCase(EquationCase):
         units = {"displacement": "m", "velocity": "m s-1"}
         none = constant(state[:, :0], self.frames)
         solver = Wave(self._grid, self.step)
-        return Setting(solver, state, _places(self._grid), units, "WALL", none, "point")
+        return Setting(
+            solver, state, axes_of(self._grid.places(LIKE)), units, "WALL", none, "point"
+        )
 
     def figures(self, trajectory: Trajectory) -> list[Row]:
         energy = Wave(self._grid, self.step).energy(trajectory[0])
@@ -431,7 +556,7 @@ class WalledBurgersCase(EquationCase):
         state = two_humps(1, place, draw)
         force = eight_pushes(1, self.frames, place, draw)
         units = {"velocity": "m s-1"}
-        places = _places(solver.grid)
+        places = axes_of(solver.grid.places(LIKE))
         return Setting(solver, state, places, units, "WALL", force, "point", self.seed)
 
     def figures(self, trajectory: Trajectory) -> list[Row]:
@@ -452,11 +577,14 @@ class WalledBurgersCase(EquationCase):
 
 
 CASES: dict[str, type[EquationCase]] = {
+    "advection": AdvectionCase,
+    "heat": HeatCase,
     "burgers": BurgersCase,
     "kdv": KdvCase,
     "kuramoto": KuramotoCase,
     "fisher": FisherCase,
     "gray-scott": GrayScottCase,
+    "fitzhugh-nagumo": FitzHughNagumoCase,
     "turbulence": TurbulenceCase,
     "wave": WaveCase,
     "walled-burgers": WalledBurgersCase,

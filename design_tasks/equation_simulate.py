@@ -17,11 +17,16 @@ from physgen.design_tasks.equation_view import sheet
 from physgen.design_tasks.flow_case import Row
 from physgen.design_tasks.flow_simulate import figures_table
 from physgen.design_tasks.flow_view import save
+from physgen.design_tasks.kept import Kept
 from physgen.files import writable_folder, write_json
 from physgen.progress import Progress
 from physgen.shapes import Trajectory
 from physgen.solvers.evolution import drive
 from physgen.verdict import versions
+
+CHECKPOINT = "checkpoint.safetensors"
+KEEP = 20.0
+"""Seconds between two checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,10 @@ class SimulatedEquation:
 
 
 def simulate(case: EquationCase, progress: Progress) -> SimulatedEquation:
-    """Run a case, and write what it found.
+    """Run a case, or take it up where it was stopped, and write what it found.
 
     Raises:
-        ValueError: an option makes no sense.
+        ValueError: an option makes no sense, or the folder holds the checkpoint of another run.
         FloatingPointError: the solution left the finite numbers.
     """
     began = time.perf_counter()
@@ -51,7 +56,8 @@ def simulate(case: EquationCase, progress: Progress) -> SimulatedEquation:
     points = tuple(len(line) for line in setting.places.values())
     progress.stage(f"{case.name}: {' x '.join(map(str, points))} points")
     with torch.no_grad():
-        trajectory = march(case, setting, progress)
+        kept = Kept(out / CHECKPOINT, case.name, _told(case))
+        trajectory, before = march(case, setting, progress, kept)
         rows = case.figures(trajectory)
     progress.stage("pictures and files")
     fields = to_fields(case, setting, trajectory)
@@ -62,7 +68,7 @@ def simulate(case: EquationCase, progress: Progress) -> SimulatedEquation:
         case=case.name,
         options=_told(case),
         rows=rows,
-        seconds=time.perf_counter() - began,
+        seconds=before + time.perf_counter() - began,
         steps=case.frames * case.steps,
         points=points,
         files=["fields.h5", "sheet.png", str(series.relative_to(out))],
@@ -71,23 +77,34 @@ def simulate(case: EquationCase, progress: Progress) -> SimulatedEquation:
     facts = asdict(found)
     facts["rows"] = [row._asdict() for row in rows]
     write_json(out / "simulation.json", facts)
+    kept.path.unlink(missing_ok=True)
     return found
 
 
-def march(case: EquationCase, setting: Setting, progress: Progress) -> Trajectory:
-    """The states at the instants to save.
+def march(
+    case: EquationCase, setting: Setting, progress: Progress, kept: Kept
+) -> tuple[Trajectory, float]:
+    """The states at the instants to save, and the seconds spent on them in earlier runs.
 
     Raises:
+        ValueError: what is kept is of a run with other options.
         FloatingPointError: the solution left the finite numbers.
     """
     kind = torch.float64 if case.double else torch.float32
     states, controls = [setting.state.to(kind)], setting.controls.to(kind)
-    for k in range(case.frames):
+    loaded, before = kept.load(), 0.0
+    if loaded is not None:
+        states, before = list(loaded[0]["states"].unbind(1)), loaded[1]
+    began = saved = time.perf_counter()
+    for k in range(len(states) - 1, case.frames):
         interval = controls[:, k : k + 1]
         step = drive(setting.solver, states[-1], interval, case.steps, k * case.interval)
         states.append(step[:, -1])
         progress.share((k + 1) / case.frames)
-    return torch.stack(states, 1)
+        if time.perf_counter() - saved > KEEP and k + 1 < case.frames:
+            saved = time.perf_counter()
+            kept.save({"states": torch.stack(states, 1)}, before + saved - began)
+    return torch.stack(states, 1), before
 
 
 def _told(case: EquationCase) -> dict[str, object]:
@@ -104,7 +121,7 @@ def to_fields(case: EquationCase, setting: Setting, trajectory: Tensor) -> Field
     return Fields(
         name=case.name,
         time=_single(times),
-        axes={name: _single(np.asarray(line)) for name, line in setting.places.items()},
+        axes=setting.places,
         values={name: one.numpy() for name, one in zip(setting.units, channels, strict=True)},
         units=setting.units,
         parameters={**case.facts, "dt": case.step},

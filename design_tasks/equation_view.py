@@ -15,9 +15,12 @@ SIGNED, POSITIVE = "RdBu_r", "viridis"
 
 
 def sheet(fields: Fields, sample: int) -> Canvas:
-    """A panel for each field over space and time, or of a plane a row for each at four instants."""
+    """A panel for each field over space and time, or of a plane a row for each at four instants; a
+    panel for each field of a plane that stands still."""
     if len(fields.axes) == 1:
         return _space_time(fields, sample)
+    if len(fields.time) == 1:
+        return _still(fields, sample)
     return _instants(fields, sample)
 
 
@@ -50,6 +53,22 @@ def _instants(fields: Fields, sample: int) -> Canvas:
             axis.set(aspect="equal", xlim=fields.extent[0], ylim=fields.extent[1])
             axis.set_title(f"$t =$ {fields.time[instant]:.4g} s", fontsize=8.5, color=INK)
         _bar(canvas, row[-1], shown, name, fields.units[name])
+    return canvas
+
+
+def _still(fields: Fields, sample: int) -> Canvas:
+    columns = 2 if len(fields.values) in (2, 4) else 3
+    rows = math.ceil(len(fields.values) / columns)
+    canvas = Canvas(figsize=(8, 7.2 / columns * rows), layout="constrained")
+    panels = canvas.subplots(rows, columns, squeeze=False).ravel()
+    extent = (*fields.cells[0], *fields.cells[1])
+    for axis, name in zip(panels, fields.values, strict=False):
+        values = fields.values[name][sample, 0]
+        shown = _image(axis, values.T, extent, values)
+        axis.set(aspect="equal", xlim=fields.extent[0], ylim=fields.extent[1])
+        _bar(canvas, axis, shown, name, fields.units[name])
+    for axis in panels[len(fields.values) :]:
+        axis.remove()
     return canvas
 
 

@@ -1,6 +1,5 @@
 """``physgen simulate``: run a named flow, keep it, and set its figures beside published ones."""
 
-import hashlib
 import json
 import math
 import time
@@ -15,11 +14,11 @@ from rich import box
 from rich.table import Table
 from torch import Tensor
 
-from physgen.checkpoint import load_tensors, save_tensors
 from physgen.datasets.flow import Flows, write_flows
 from physgen.datasets.vtk import write_vtk
 from physgen.design_tasks.flow_case import Case, Row, Run
 from physgen.design_tasks.flow_view import What, film, save, sheet
+from physgen.design_tasks.kept import Kept
 from physgen.files import writable_folder, write_json
 from physgen.progress import Progress
 from physgen.solvers.bodies import contours
@@ -138,9 +137,7 @@ class _Kept:
     """A run on disk: all saved states and the forces so far."""
 
     def __init__(self, case: Case, path: Path) -> None:
-        self.path = path
-        text = json.dumps({"case": case.name, **told(case)}, sort_keys=True)
-        self.mark = hashlib.sha256(text.encode()).hexdigest()
+        self.kept = Kept(path, case.name, told(case))
 
     def save(
         self,
@@ -153,25 +150,16 @@ class _Kept:
             name: torch.stack([getattr(frame, name) for frame in frames])
             for name in FlowState._fields
         }
-        save_tensors(
-            self.path,
-            {**tensors, "steps": torch.stack(list(times)), "forces": torch.stack(list(forces))},
-            {"run": self.mark, "seconds": seconds},
-        )
+        more = {"steps": torch.stack(list(times)), "forces": torch.stack(list(forces))}
+        self.kept.save({**tensors, **more}, seconds)
 
     def load(self) -> tuple[list[FlowState], list[Tensor], list[Tensor], float] | None:
-        if not self.path.exists():
+        loaded = self.kept.load()
+        if loaded is None:
             return None
-        tensors, facts = load_tensors(self.path)
-        if facts.get("run") != self.mark:
-            raise ValueError(
-                f"{self.path} is the checkpoint of a run with other options: "
-                "remove it, or choose another folder with --out"
-            )
+        tensors, seconds = loaded
         parts = [tensors[name].unbind(0) for name in FlowState._fields]
         frames = [FlowState(*one) for one in zip(*parts, strict=True)]
-        seconds = facts["seconds"]
-        assert isinstance(seconds, float)
         return frames, list(tensors["steps"].unbind(0)), list(tensors["forces"].unbind(0)), seconds
 
 

@@ -9,12 +9,17 @@ import tyro
 
 from physgen.checkpoint import load_tensors
 from physgen.datasets import store
+from physgen.datasets.foreign import open_foreign
 from physgen.verdict import load_verdict
+
+FEW = 100
+"""Samples that are read."""
+CONVERT = "physgen convert"
 
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """Tell what is in a data, weights or verdict file, or in a folder of data."""
+    """Tell what is in a data file, ours or of others, a weights or verdict file, or a folder of data."""
 
     path: Annotated[Path, tyro.conf.Positional]
     """The file or folder."""
@@ -26,7 +31,7 @@ def describe(path: Path) -> dict[str, object]:
     """Facts on a file, by name.
 
     Raises:
-        ValueError: the file is none of ours, or is damaged.
+        ValueError: the file is of no format that we know, or is damaged.
     """
     if path.is_dir():
         return _folder(path)
@@ -42,9 +47,20 @@ def describe(path: Path) -> dict[str, object]:
 
 
 def _trajectories(path: Path) -> dict[str, object]:
+    if not store.is_ours(path):
+        found = open_foreign(path, slice(0, FEW))
+        return {
+            **_facts(found.data, found.samples),
+            "kind": found.format,
+            "to make it ours": CONVERT,
+        }
     with store.opened(path) as file:
         count = len(store.seeds(file))
-    data = store.read(path, slice(0, min(count, 100)))
+    return _facts(store.read(path, slice(0, min(count, FEW))), count)
+
+
+def _facts(data: store.Trajectories, count: int) -> dict[str, object]:
+    """What there is, with the spread of the samples that were read, of so many."""
     facts: dict[str, object] = {
         "kind": "trajectories",
         "name": data.name,
@@ -61,7 +77,7 @@ def _trajectories(path: Path) -> dict[str, object]:
     for name, history in data.histories.items():
         spread = f"{history.values.min():.4g} to {history.values.max():.4g}"
         facts[f"history {name}"] = f"{len(history.time)} instants, {history.units}, {spread}"
-    facts |= {f"largest {name}": f"{v.max():.3g}" for name, v in data.quality.items()}
+    facts |= {f"figure {n}": f"{v.min():.3g} to {v.max():.3g}" for n, v in data.quality.items()}
     facts["recipe"] = json.dumps(data.recipe)
     return facts
 

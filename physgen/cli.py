@@ -8,6 +8,7 @@ import difflib
 import io
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -62,13 +63,16 @@ def parse(kind: type[Options], command: str, arguments: Arguments) -> Options:
 
 
 def _first_of(box: str, command: str) -> str:
-    """The one line that matters of what tyro says in a frame."""
+    """The one sentence that matters of what tyro says in a frame, which may break it into lines."""
     lines = [line.strip(" │╭╮╰╯|+") for line in box.splitlines()]
-    said = [line for line in lines if line.strip("─- ")]
-    first = next((line for line in said[1:]), "the options cannot be read")
-    meant = [said[k + 1].split()[0] for k, line in enumerate(said[:-1]) if "Perhaps you" in line]
+    rules = [k for k, line in enumerate(lines) if not line.strip("─- ")]
+    start = next((k for k, line in enumerate(lines) if line.startswith("─") or "─ " in line), 0)
+    end = next((k for k in rules if k > start + 1), len(lines))
+    said = " ".join(lines[start + 1 : end]).rstrip(".") or "the options cannot be read"
+    said = re.sub(r"^Error parsing [A-Za-z]+: ", "", said)
+    meant = [lines[k + 1].split()[0] for k, line in enumerate(lines[:-1]) if "Perhaps you" in line]
     hint = f"did you mean {meant[0]}?" if meant else f"see physgen {command} --help"
-    return f"{first.rstrip('.')}: {hint}"
+    return f"{said}: {hint}"
 
 
 def console(machine: bool = False) -> "Console":
@@ -142,6 +146,23 @@ def generate_airfoil(arguments: Arguments) -> None:
     with progress("flows", data.simulations) as tell:
         files = generate(data, lambda done: tell(done, ""))
     print(f"{data.simulations} flows in {len(files)} files in {data.out}")
+
+
+def generate_equation(name: str) -> Callable[[Arguments], None]:
+    """The command that makes data of one equation."""
+
+    def run(arguments: Arguments) -> None:
+        from physgen.datasets.catalogue import DATA
+        from physgen.datasets.equation import generate
+        from physgen.files import writable_folder
+
+        data = parse(DATA[name], f"generate {name}", arguments)
+        writable_folder(data.out)
+        with progress("simulations", data.simulations) as tell:
+            files = generate(data, lambda done: tell(done, ""))
+        print(f"{data.simulations} simulations in {len(files)} files in {data.out}")
+
+    return run
 
 
 def generate_sections(arguments: Arguments) -> None:
@@ -227,6 +248,27 @@ def simulate_equation(name: str) -> Callable[[Arguments], None]:
     return run
 
 
+def simulate_steady(name: str) -> Callable[[Arguments], None]:
+    """The command that solves one named steady problem."""
+
+    def run(arguments: Arguments) -> None:
+        from physgen.design_tasks import steady_simulate
+        from physgen.design_tasks.steady_cases import CASES
+
+        machine = "--json" in arguments
+        rest = [word for word in arguments if word != "--json"]
+        case = parse(CASES[name], f"simulate {name}", rest)
+        found = steady_simulate.solve(case)
+        if machine:
+            print((case.out / "simulation.json").read_text())
+            return
+        out = console()
+        out.print(steady_simulate.table(found))
+        out.print(f"Look at {case.out / 'sheet.png'}; all in {case.out}")
+
+    return run
+
+
 def simulate_lilypad(arguments: Arguments) -> None:
     from physgen.design_tasks import flow_lilypad
 
@@ -277,6 +319,14 @@ def inspect(arguments: Arguments) -> None:
     for name, value in facts.items():
         grid.add_row(name, str(value))
     console().print(grid)
+
+
+def convert(arguments: Arguments) -> None:
+    from physgen.datasets.foreign import ConvertOptions, convert
+
+    options = parse(ConvertOptions, "convert", arguments)
+    found = convert(options)
+    print(f"{len(found.data.seed)} of {found.samples} samples of {found.format} in {options.out}")
 
 
 @contextmanager
@@ -354,6 +404,27 @@ COMMANDS = (
         ("generate", "airfoil"), "Mean flows past an airfoil, with their recipe.", generate_airfoil
     ),
     Command(("generate", "sections"), "The table of real airfoil sections.", generate_sections),
+    *(
+        Command(("generate", name), about, generate_equation(name))
+        for name, about in (
+            ("advection", "Fields that are carried along."),
+            ("heat", "Temperatures that even out."),
+            ("burgers", "Waves that steepen into fronts."),
+            ("kdv", "Waves in shallow water that fall into solitons."),
+            ("kuramoto", "Chaotic flame fronts."),
+            ("fisher", "Populations that spread."),
+            ("gray-scott", "Drops that grow into patterns."),
+            ("fitzhugh-nagumo", "An excitable medium that settles into spots."),
+            ("turbulence", "Vortices of a plane flow that merge and decay."),
+            ("wave", "Waves between walls."),
+            ("walled-burgers", "The data of DiffPhyCon's control problem."),
+            ("darcy", "Flow through ground of two permeabilities."),
+            ("helmholtz", "Standing waves under random sources."),
+            ("poisson", "Potentials of random sources."),
+            ("pdebench-diffusion-reaction", "PDEBench's plane of spots, seed for seed."),
+            ("pdebench-diffusion-sorption", "PDEBench's solute in ground, seed for seed."),
+        )
+    ),
     Command(("train", "airfoil"), "The prior of one airfoil in any stream.", train_airfoil),
     Command(("train", "nbody"), "The prior of two discs over a short window.", train_nbody),
     *(
@@ -376,20 +447,32 @@ COMMANDS = (
     *(
         Command(("simulate", name), about, simulate_equation(name))
         for name, about in (
+            ("advection", "A bump that is carried along, against where it must be."),
+            ("heat", "Waves of temperature that fade, against their exact rates."),
             ("burgers", "Waves that steepen into fronts, against Cole and Hopf."),
             ("kdv", "Two solitons that pass through one another, against Hirota."),
             ("kuramoto", "A flame front that grows chaotic."),
             ("fisher", "A population that spreads, against its exact fronts."),
             ("gray-scott", "Drops that grow into a pattern."),
+            ("fitzhugh-nagumo", "An excitable medium that settles into spots."),
             ("turbulence", "Vortices of a plane flow that merge and decay."),
             ("wave", "A membrane that was struck, against its exact tones."),
             ("walled-burgers", "The flow of DiffPhyCon's control problem."),
+        )
+    ),
+    *(
+        Command(("simulate", name), about, simulate_steady(name))
+        for name, about in (
+            ("darcy", "Pressure in uneven ground, against a manufactured solution."),
+            ("helmholtz", "Standing waves under a source, against an exact solution."),
+            ("poisson", "The potential of a source, against an exact solution."),
         )
     ),
     Command(
         ("verify", "pair"), "Whether two foils in line save drag on finer grids too.", verify_pair
     ),
     Command(("render",), "Pictures, films and ParaView series of a flow file.", render),
+    Command(("convert",), "A file of PDEBench, The Well or others as one of ours.", convert),
     Command(("inspect",), "What is in a data, weights or verdict file, or a folder.", inspect),
 )
 

@@ -26,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.solvers.exponential import Semilinear, Symbol
+from physgen.solvers.number import Number, lowest
 from physgen.solvers.periodic import Modes, Spectrum
 
 
@@ -37,12 +38,12 @@ class Burgers(Semilinear):
         ValueError: the viscosity is not positive.
     """
 
-    viscosity: float = 0.01
+    viscosity: Number = 0.01
     """nu, in m²/s."""
 
     def __post_init__(self) -> None:
-        if not self.viscosity > 0:
-            raise ValueError(f"viscosity must be positive, got {self.viscosity}")
+        if not lowest(self.viscosity) > 0:
+            raise ValueError(f"viscosity must be positive, got {lowest(self.viscosity)}")
 
     def fields(self, axes: int) -> tuple[str, ...]:
         if axes > 2:

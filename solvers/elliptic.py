@@ -114,6 +114,16 @@ class Cells:
             total = total - torch.diff(flux, dim=dim)
         return total
 
+    def outflow(self, coefficient: Field, field: Field) -> PerSample:
+        """What flows out through all walls, over the area of a cell."""
+        total = torch.zeros(len(field), dtype=field.dtype, device=field.device)
+        for axis, conductance in enumerate(self.conductances(coefficient)):
+            dim, last = axis - len(self.cells), self.cells[axis] - 1
+            low = conductance.narrow(dim, 0, 1) * field.narrow(dim, 0, 1)
+            high = conductance.narrow(dim, last + 1, 1) * field.narrow(dim, last, 1)
+            total = total + (low + high).flatten(1).sum(1)
+        return total
+
     def strength(self, coefficient: Field, shift: float) -> Field:
         """Sums of the sizes of the numbers in each row of A: how far rounding in u is felt in A u."""
         total = torch.full_like(coefficient, abs(shift))

@@ -6,6 +6,7 @@ between two saved states and constant within it. What does not change is said on
 """
 
 import abc
+import math
 from typing import final
 
 import torch
@@ -23,10 +24,12 @@ Controls = Float[Tensor, "batch interval control *space"]
 class Evolution(Solver[State, Boundary]):
     """A solver of an equation whose rate of change is known for any state.
 
-    ``dt`` is its time step, in s.
+    ``dt`` is its time step, in s. ``alike`` says that all samples of a batch obey one equation, so
+    that states of several instants can be taken together.
     """
 
     dt: float
+    alike: bool = True
 
     @abc.abstractmethod
     def march(self, state: State, boundary: Boundary, steps: int) -> State:
@@ -48,6 +51,19 @@ class Evolution(Solver[State, Boundary]):
 def constant(boundary: Boundary, intervals: int) -> Controls:
     """The same boundary data in every interval, without a copy."""
     return boundary[:, None].expand(-1, intervals, *boundary.shape[1:])
+
+
+def whole_steps(time: float, frames: int, dt: float) -> int:
+    """Steps of at most ``dt`` in each of so many equal intervals of a time, both in s.
+
+    Raises:
+        ValueError: there is no interval, or a time or step is not positive.
+    """
+    if frames < 1 or not 0 < time < math.inf or not dt > 0:
+        raise ValueError(
+            f"a run needs a time, frames and a time step, got {time}, {frames} and {dt}"
+        )
+    return max(1, math.ceil(time / frames / dt - 1e-9))
 
 
 def refuse_other_grid(state: State, channels: int, points: tuple[int, ...]) -> None:
@@ -121,9 +137,21 @@ def residual(
     """
     if not interval > 0:
         raise ValueError(f"the interval between states must be positive, got {interval}")
-    steps = trajectory.shape[1] - 1
-    before, after = trajectory[:, :-1].flatten(0, 1), trajectory[:, 1:].flatten(0, 1)
-    held = controls.flatten(0, 1)
-    rate = 0.5 * (solver.rate(before, held) + solver.rate(after, held))
-    found: Tensor = ((after - before) / interval - rate).unflatten(0, (-1, steps))
+    before, after = trajectory[:, :-1], trajectory[:, 1:]
+    rate = 0.5 * (_rates(solver, before, controls) + _rates(solver, after, controls))
+    found: Tensor = (after - before) / interval - rate
     return found
+
+
+def _rates(
+    solver: Evolution,
+    states: Float[Tensor, "batch interval channel *space"],
+    controls: Controls,
+) -> Float[Tensor, "batch interval channel *space"]:
+    """The rate of each state; all at once if one equation holds for all."""
+    if solver.alike:
+        together = solver.rate(states.flatten(0, 1), controls.flatten(0, 1))
+        found: Tensor = together.unflatten(0, states.shape[:2])
+        return found
+    pairs = zip(states.unbind(1), controls.unbind(1), strict=True)
+    return torch.stack([solver.rate(state, held) for state, held in pairs], 1)

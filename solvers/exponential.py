@@ -28,19 +28,24 @@ from torch import Tensor
 
 from physgen.shapes import Boundary, State
 from physgen.solvers.evolution import Evolution, refuse_other_grid
+from physgen.solvers.number import refuse_other_axes
 from physgen.solvers.periodic import Modes, Periodic, Spectrum
 
 CIRCLE = 32
 """Points on the circle of radius 1 around each eigenvalue times the step. The error of the mean
 falls like 1 / CIRCLE!, so that 32 leave rounding only."""
 
-Symbol = Num[Tensor, "channel *mode"]
-"""An eigenvalue, or a weight, for each mode: real or complex."""
+Symbol = Num[Tensor, "..."]
+"""An eigenvalue, or a weight, for each mode, ``(channel, *mode)``: real or complex. The batch comes
+first where numbers of the equation are one for each sample."""
 Nonlinear = Callable[[Spectrum], Spectrum]
 
 
 class Semilinear(abc.ABC):
-    """An equation on a periodic box: a linear symbol and a nonlinear term."""
+    """An equation on a periodic box: a linear symbol and a nonlinear term.
+
+    Its numbers are attributes, floats or tensors of one number a sample; these may want a gradient.
+    """
 
     degree: int = 2
     """The highest number of fields that the nonlinear term multiplies."""
@@ -60,6 +65,12 @@ class Semilinear(abc.ABC):
     @abc.abstractmethod
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
         """Amplitudes of the nonlinear term."""
+
+
+def beside(axes: int, first: Symbol, second: Symbol) -> Symbol:
+    """The symbols of two channels over so many axes, of which either may have a batch."""
+    shape = torch.broadcast_shapes(first.shape, second.shape)
+    return torch.cat([first.expand(shape), second.expand(shape)], -axes - 1)
 
 
 class Exponential(abc.ABC):
@@ -194,13 +205,15 @@ class Spectral(Evolution):
     speed :math:`|u|` begin with :math:`|u| \Delta t` at half the spacing.
 
     Arguments:
-        equation: What is solved.
+        equation: What is solved. Numbers of it that are tensors are one for each sample of a state,
+            ``(batch, 1, *ones)``.
         grid: Where.
         dt: The time step, in s.
         scheme: Of order one to four.
 
     Raises:
-        ValueError: the step is not positive, or the equation is not one of such a box.
+        ValueError: the step is not positive, or the equation, or a number of it, is not one of such
+            a box.
     """
 
     def __init__(
@@ -213,6 +226,10 @@ class Spectral(Evolution):
         self.dt = dt
         self.scheme = scheme
         self.fields = equation.fields(grid.axes)
+        self._own = tensors(equation)
+        for number in self._own:
+            refuse_other_axes(number, grid.axes)
+        self.alike = all(len(number) == 1 for number in self._own)
         self._prepared: dict[tuple[torch.dtype, torch.device], _Prepared] = {}
 
     def march(self, state: State, boundary: Boundary, steps: int) -> State:
@@ -239,17 +256,35 @@ class Spectral(Evolution):
     def _prepare(self, state: State) -> "_Prepared":
         """All that a step needs, in the precision of a state and where it is."""
         refuse_other_grid(state, len(self.fields), self.grid.points)
+        for number in self._own:
+            if len(number) not in (1, len(state)) or number.dtype != state.dtype:
+                raise ValueError(
+                    f"numbers of the equation are {number.dtype} for {len(number)} samples, the "
+                    f"state is {state.dtype} and has {len(state)}: make them alike"
+                )
+        if any(number.requires_grad for number in self._own):
+            return self._made(state)  # its graph is walked once
         key = state.dtype, state.device
         if key not in self._prepared:
-            exact = Modes(self.grid, self.equation.degree, torch.zeros((), dtype=torch.float64))
-            symbol = self.equation.linear(exact)
-            like = torch.zeros((), dtype=state.dtype, device=state.device)
-            modes = Modes(self.grid, self.equation.degree, like)
-            weights = self.scheme.weights(symbol, self.dt)
-            self._prepared[key] = _Prepared(
-                modes, modes.weight(symbol), tuple(modes.weight(weight) for weight in weights)
-            )
+            self._prepared[key] = self._made(state)
         return self._prepared[key]
+
+    def _made(self, state: State) -> "_Prepared":
+        where = self._own[0].device if self._own else None
+        sharp = torch.zeros((), dtype=torch.float64, device=where)
+        symbol = self.equation.linear(Modes(self.grid, self.equation.degree, sharp))
+        like = torch.zeros((), dtype=state.dtype, device=state.device)
+        modes = Modes(self.grid, self.equation.degree, like)
+        weights = self.scheme.weights(symbol, self.dt)
+        return _Prepared(
+            modes, modes.weight(symbol), tuple(modes.weight(weight) for weight in weights)
+        )
+
+
+def tensors(equation: Semilinear) -> list[Tensor]:
+    """The numbers of an equation that are tensors, those in a tuple among them."""
+    values = [one if isinstance(one, tuple) else (one,) for one in vars(equation).values()]
+    return [number for one in values for number in one if isinstance(number, Tensor)]
 
 
 class _Prepared(NamedTuple):

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.solvers.exponential import Semilinear, Symbol
+from physgen.solvers.number import Number, lowest
 from physgen.solvers.periodic import Modes, Spectrum
 
 
@@ -33,21 +34,21 @@ class Fisher(Semilinear):
         ValueError: diffusivity or growth is not positive.
     """
 
-    diffusivity: float = 1.0
+    diffusivity: Number = 1.0
     """D, in m²/s."""
-    growth: float = 1.0
+    growth: Number = 1.0
     """r, in 1/s."""
 
     def __post_init__(self) -> None:
         for name, value in (("diffusivity", self.diffusivity), ("growth", self.growth)):
-            if not value > 0:
-                raise ValueError(f"{name} must be positive, got {value}")
+            if not lowest(value) > 0:
+                raise ValueError(f"{name} must be positive, got {lowest(value)}")
 
     def fields(self, axes: int) -> tuple[str, ...]:
         return ("density",)
 
     def linear(self, modes: Modes) -> Symbol:
-        return (self.diffusivity * modes.laplacian + self.growth)[None]
+        return self.diffusivity * modes.laplacian[None] + self.growth
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
         return modes.product(-self.growth * modes.fields(spectrum).square())

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 
 import torch
 
-from physgen.solvers.exponential import Semilinear, Symbol
+from physgen.solvers.exponential import Semilinear, Symbol, beside
+from physgen.solvers.number import Number, lowest
 from physgen.solvers.periodic import Modes, Spectrum
 
 
@@ -34,28 +35,28 @@ class FitzHughNagumo(Semilinear):
         ValueError: a diffusivity is not positive.
     """
 
-    diffusivity_u: float = 1e-3
+    diffusivity_u: Number = 1e-3
     """D_u, in m²/s."""
-    diffusivity_v: float = 5e-3
+    diffusivity_v: Number = 5e-3
     """D_v, in m²/s."""
-    threshold: float = 5e-3
+    threshold: Number = 5e-3
     """k, in 1/s."""
     degree = 3
 
     def __post_init__(self) -> None:
-        if not (self.diffusivity_u > 0 and self.diffusivity_v > 0):
-            came = f"{self.diffusivity_u} and {self.diffusivity_v}"
-            raise ValueError(f"diffusivities must be positive, got {came}")
+        least = lowest(self.diffusivity_u), lowest(self.diffusivity_v)
+        if not min(least) > 0:
+            raise ValueError(f"diffusivities must be positive, got {least[0]} and {least[1]}")
 
     def fields(self, axes: int) -> tuple[str, ...]:
         return ("activator", "inhibitor")
 
     def linear(self, modes: Modes) -> Symbol:
-        u = self.diffusivity_u * modes.laplacian + 1
-        v = self.diffusivity_v * modes.laplacian - 1
-        return torch.stack([u, v])
+        bend = modes.laplacian[None]
+        u, v = self.diffusivity_u * bend + 1, self.diffusivity_v * bend - 1
+        return beside(modes.grid.axes, u, v)
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
-        u, v = spectrum.unbind(1)
+        u, v = spectrum.split(1, 1)
         cube = modes.product(modes.fields(u) ** 3 + self.threshold)
-        return torch.stack([-cube - v, u], 1)
+        return torch.cat([-cube - v, u], 1)

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 
 import torch
 
-from physgen.solvers.exponential import Semilinear, Symbol
+from physgen.solvers.exponential import Semilinear, Symbol, beside
+from physgen.solvers.number import Number, lowest
 from physgen.solvers.periodic import Modes, Spectrum
 
 
@@ -32,34 +33,33 @@ class GrayScott(Semilinear):
         ValueError: a diffusivity is not positive, or a rate negative.
     """
 
-    diffusivity_u: float = 0.2
+    diffusivity_u: Number = 0.2
     """D_u, in m²/s."""
-    diffusivity_v: float = 0.1
+    diffusivity_v: Number = 0.1
     """D_v, in m²/s."""
-    feed: float = 0.04
+    feed: Number = 0.04
     """F, in 1/s."""
-    kill: float = 0.06
+    kill: Number = 0.06
     """kappa, in 1/s."""
     degree = 3
 
     def __post_init__(self) -> None:
-        if not (self.diffusivity_u > 0 and self.diffusivity_v > 0):
-            came = f"{self.diffusivity_u} and {self.diffusivity_v}"
-            raise ValueError(f"diffusivities must be positive, got {came}")
-        if self.feed < 0 or self.kill < 0:
-            raise ValueError(
-                f"feed and kill must not be negative, got {self.feed} and {self.kill}"
-            )
+        least = lowest(self.diffusivity_u), lowest(self.diffusivity_v)
+        if not min(least) > 0:
+            raise ValueError(f"diffusivities must be positive, got {least[0]} and {least[1]}")
+        least = lowest(self.feed), lowest(self.kill)
+        if min(least) < 0:
+            raise ValueError(f"feed and kill must not be negative, got {least[0]} and {least[1]}")
 
     def fields(self, axes: int) -> tuple[str, ...]:
         return ("substrate", "activator")
 
     def linear(self, modes: Modes) -> Symbol:
-        u = self.diffusivity_u * modes.laplacian - self.feed
-        v = self.diffusivity_v * modes.laplacian - (self.feed + self.kill)
-        return torch.stack([u, v])
+        bend = modes.laplacian[None]
+        u = self.diffusivity_u * bend - self.feed
+        return beside(modes.grid.axes, u, self.diffusivity_v * bend - (self.feed + self.kill))
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
-        u, v = modes.fields(spectrum).unbind(1)
+        u, v = modes.fields(spectrum).split(1, 1)
         reaction = u * v.square()
-        return modes.product(torch.stack([self.feed - reaction, reaction], 1))
+        return modes.product(torch.cat([self.feed - reaction, reaction], 1))

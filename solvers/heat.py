@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from physgen.solvers.exponential import Semilinear, Symbol
+from physgen.solvers.number import Number, lowest
 from physgen.solvers.periodic import Modes, Spectrum
 
 
@@ -24,12 +25,12 @@ class Heat(Semilinear):
         ValueError: the diffusivity is not positive.
     """
 
-    diffusivity: float = 0.01
+    diffusivity: Number = 0.01
     """D, in m²/s."""
 
     def __post_init__(self) -> None:
-        if not self.diffusivity > 0:
-            raise ValueError(f"diffusivity must be positive, got {self.diffusivity}")
+        if not lowest(self.diffusivity) > 0:
+            raise ValueError(f"diffusivity must be positive, got {lowest(self.diffusivity)}")
 
     def fields(self, axes: int) -> tuple[str, ...]:
         return ("temperature",)

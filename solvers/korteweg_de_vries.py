@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.solvers.exponential import Semilinear, Symbol
+from physgen.solvers.number import Number
 from physgen.solvers.periodic import Modes, Spectrum
 
 
@@ -28,9 +29,9 @@ from physgen.solvers.periodic import Modes, Spectrum
 class KortewegDeVries(Semilinear):
     """Korteweg-de Vries in one dimension."""
 
-    steepening: float = 6.0
+    steepening: Number = 6.0
     """The factor of u u_x, in 1/s for heights in m."""
-    dispersion: float = 1.0
+    dispersion: Number = 1.0
     """The factor of u_xxx, in m³/s."""
 
     def fields(self, axes: int) -> tuple[str, ...]:
@@ -39,7 +40,7 @@ class KortewegDeVries(Semilinear):
         return ("height",)
 
     def linear(self, modes: Modes) -> Symbol:
-        return 1j * self.dispersion * modes.k[0][None] ** 3
+        return 1j * (self.dispersion * modes.k[0][None] ** 3)
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
         flux = -0.5 * self.steepening * modes.fields(spectrum).square()

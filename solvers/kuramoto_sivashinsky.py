@@ -17,6 +17,7 @@ References:
 from dataclasses import dataclass
 
 from physgen.solvers.exponential import Semilinear, Symbol
+from physgen.solvers.number import Number, lowest
 from physgen.solvers.periodic import Modes, Spectrum
 
 
@@ -24,12 +25,12 @@ from physgen.solvers.periodic import Modes, Spectrum
 class KuramotoSivashinsky(Semilinear):
     """Kuramoto-Sivashinsky for a velocity in one dimension."""
 
-    damping: float = 1.0
+    damping: Number = 1.0
     """The factor of u_xxxx, in m⁴/s."""
 
     def __post_init__(self) -> None:
-        if not self.damping > 0:
-            raise ValueError(f"damping must be positive, got {self.damping}")
+        if not lowest(self.damping) > 0:
+            raise ValueError(f"damping must be positive, got {lowest(self.damping)}")
 
     def fields(self, axes: int) -> tuple[str, ...]:
         if axes != 1:
@@ -37,7 +38,8 @@ class KuramotoSivashinsky(Semilinear):
         return ("velocity",)
 
     def linear(self, modes: Modes) -> Symbol:
-        return (-modes.laplacian - self.damping * modes.laplacian.square())[None]
+        bend = modes.laplacian[None]
+        return -bend - self.damping * bend.square()
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
         flux = -0.5 * modes.fields(spectrum).square()

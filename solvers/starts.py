@@ -58,6 +58,29 @@ def smooth_between_walls(
     return _synthesis(field, [_half_waves(points, highest) for points in grid.points]) / scale
 
 
+def drops(grid: Periodic, count: int, generator: torch.Generator) -> State:
+    r"""Six drops of Gray-Scott's activator in its substrate, three metres in radius.
+
+    .. math:: v = \tfrac14 \max_i e^{-|x - x_i|^2 / 18}, \qquad u = 1 - 2 v
+
+    with places uniform in the box, which is periodic; lengths in m.
+
+    Arguments:
+        grid: The box.
+        count: Samples.
+        generator: Source of the places; the fields are in double precision, where it is.
+    """
+    axes, device = grid.axes, generator.device
+    places = torch.rand(count, 6, axes, generator=generator, device=device)
+    like = torch.zeros((), dtype=torch.float64, device=device)
+    apart = torch.zeros((), dtype=torch.float64, device=device)
+    for axis, (line, side) in enumerate(zip(grid.places(like), grid.lengths, strict=True)):
+        centre = side * places[..., axis].view(count, 6, *[1] * axes)
+        apart = apart + ((line - centre + side / 2) % side - side / 2).square()
+    drop = torch.exp(-apart / 18).amax(1)
+    return torch.stack([1 - 0.5 * drop, 0.25 * drop], 1)
+
+
 def _white(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float64, device=generator.device)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from physgen.solvers.exponential import Semilinear, Symbol
+from physgen.solvers.number import Number
 from physgen.solvers.periodic import Modes, Spectrum
 
 
@@ -19,7 +20,7 @@ from physgen.solvers.periodic import Modes, Spectrum
 class Transport(Semilinear):
     """Advection at a constant velocity."""
 
-    velocity: tuple[float, ...] = (1.0,)
+    velocity: tuple[Number, ...] = (1.0,)
     """Along each axis, in m/s."""
 
     def fields(self, axes: int) -> tuple[str, ...]:
@@ -28,8 +29,10 @@ class Transport(Semilinear):
         return ("concentration",)
 
     def linear(self, modes: Modes) -> Symbol:
-        turns = zip(self.velocity, modes.k, strict=True)
-        return torch.stack([-1j * c * k for c, k in turns]).sum(0)[None]
+        total = torch.zeros_like(modes.k[0])[None]
+        for c, k in zip(self.velocity, modes.k, strict=True):
+            total = total + c * k
+        return -1j * total
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
         return torch.zeros_like(spectrum)

@@ -27,6 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.solvers.exponential import Semilinear, Symbol
+from physgen.solvers.number import Number, lowest
 from physgen.solvers.periodic import Modes, Spectrum
 
 
@@ -38,15 +39,16 @@ class Vorticity(Semilinear):
         ValueError: viscosity or drag is negative.
     """
 
-    viscosity: float = 1e-3
+    viscosity: Number = 1e-3
     """nu, in m²/s."""
-    drag: float = 0.0
+    drag: Number = 0.0
     """mu, in 1/s: friction at the ground, which takes energy from the largest vortices."""
 
     def __post_init__(self) -> None:
-        if self.viscosity < 0 or self.drag < 0:
+        least = lowest(self.viscosity), lowest(self.drag)
+        if min(least) < 0:
             raise ValueError(
-                f"viscosity and drag must not be negative, got {self.viscosity} and {self.drag}"
+                f"viscosity and drag must not be negative, got {least[0]} and {least[1]}"
             )
 
     def fields(self, axes: int) -> tuple[str, ...]:
@@ -55,7 +57,7 @@ class Vorticity(Semilinear):
         return ("vorticity",)
 
     def linear(self, modes: Modes) -> Symbol:
-        return (self.viscosity * modes.laplacian - self.drag)[None]
+        return self.viscosity * modes.laplacian[None] - self.drag
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
         vorticity = modes.kept * spectrum[:, 0]

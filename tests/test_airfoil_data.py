@@ -8,8 +8,6 @@ import torch
 
 from physgen.datasets import airfoil, store
 from physgen.datasets.airfoil import (
-    TEST_SEEDS,
-    TRAINING_SEEDS,
     Actuators,
     AirfoilData,
     draw_airfoils,
@@ -18,6 +16,7 @@ from physgen.datasets.airfoil import (
     mean_flow,
 )
 from physgen.datasets.sections import SectionsOptions, gather, library
+from physgen.datasets.seeds import TEST_SEEDS, TRAINING_SEEDS
 from physgen.solvers.bodies import Ellipse, NoBody
 from physgen.solvers.poisson import Room
 from physgen.solvers.sections import kulfan, naca4, thickness, write_dat

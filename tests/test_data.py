@@ -12,13 +12,12 @@ import xarray
 from physgen.datasets import store
 from physgen.datasets.nbody import (
     LAWS,
-    TEST_SEEDS,
-    TRAINING_SEEDS,
     NBodyData,
     generate,
     load_motion,
     simulate,
 )
+from physgen.datasets.seeds import TEST_SEEDS, TRAINING_SEEDS
 from physgen.design_tasks.inspection import describe
 from physgen.solvers.discs import Discs
 

@@ -378,6 +378,121 @@ def test_the_residual_of_an_exact_solution_is_of_second_order_in_time_and_none_i
     assert finer_space == pytest.approx(coarse, rel=0.05)
 
 
+# Numbers of an equation, one for each sample
+
+
+def single(*values: float) -> Tensor:
+    """One number a sample, for a line."""
+    return torch.tensor(values, dtype=torch.float64).view(-1, 1, 1)
+
+
+NUMBERED: dict[str, tuple[Callable[..., Semilinear], dict[str, tuple[float, float]], float]] = {
+    "transport": (lambda speed: Transport((speed,)), {"speed": (1.0, -0.5)}, 1.0),
+    "heat": (Heat, {"diffusivity": (0.01, 0.03)}, 1.0),
+    "burgers": (Burgers, {"viscosity": (0.03, 0.05)}, 1.0),
+    "kdv": (KortewegDeVries, {"steepening": (6.0, 3.0), "dispersion": (1.0, 0.5)}, 10.0),
+    "kuramoto": (KuramotoSivashinsky, {"damping": (1.0, 2.0)}, 22.0),
+    "fisher": (Fisher, {"diffusivity": (1.0, 0.5), "growth": (1.0, 2.0)}, 20.0),
+    "gray-scott": (GrayScott, {"feed": (0.04, 0.02), "kill": (0.06, 0.05),
+                               "diffusivity_v": (0.1, 0.2)}, 40.0),
+    "fitzhugh-nagumo": (FitzHughNagumo, {"diffusivity_u": (1e-3, 5e-3),
+                                         "threshold": (5e-3, 0.1)}, 2.0),
+}  # fmt: skip
+"""Equations on a line, some of their numbers for two samples, and the length of the line."""
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_numbers_of_each_sample_are_those_of_equations_of_their_own(name: str) -> None:
+    equation, numbers, length = NUMBERED[name]
+    line = Periodic((32,), (length,))
+    start = 0.4 + 0.3 * smooth(line, len(equation().fields(1)) if name != "transport" else 1, 2, 3,
+                               generator())  # fmt: skip
+    both = equation(**{key: single(*values) for key, values in numbers.items()})
+    together = Spectral(both, line, 0.02).march(start, still(start), 10)
+    for k in (0, 1):
+        own = equation(**{key: values[k] for key, values in numbers.items()})
+        alone = Spectral(own, line, 0.02).march(start[k:][:1], still(start[:1]), 10)
+        torch.testing.assert_close(together[k:][:1], alone, atol=1e-12, rtol=1e-12)
+    assert (together - Spectral(own, line, 0.02).march(start, still(start), 10))[
+        0
+    ].abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_gradients_by_numbers_are_those_of_differences(name: str) -> None:
+    """Through a trajectory that is driven, and through its residual."""
+    equation, numbers, length = NUMBERED[name]
+    line = Periodic((32,), (length,))
+    channels = 1 if name == "transport" else len(equation().fields(1))
+    start = 0.4 + 0.3 * smooth(line, channels, 2, 3, generator())
+    weight = torch.randn(start.shape, generator=generator(1), dtype=torch.float64)
+
+    def cost(values: list[Tensor]) -> Tensor:
+        solver = Spectral(equation(**dict(zip(numbers, values, strict=True))), line, 0.02)
+        none = constant(still(start), 2)
+        trajectory = drive(solver, start, none, 5)
+        owed = residual(solver, trajectory, none, 0.1)
+        found: Tensor = (weight * trajectory[:, -1]).sum() + owed.square().sum()
+        return found
+
+    plain = [single(*values) for values in numbers.values()]
+    slopes = torch.autograd.grad(
+        cost(wanted := [one.clone().requires_grad_() for one in plain]), wanted
+    )
+    for k, slope in enumerate(slopes):
+        for sample in (0, 1):
+            h = 1e-5 * plain[k].abs().max()
+            nudge = torch.zeros_like(plain[k])
+            nudge[sample] = h
+            ahead, behind = (
+                cost([one + sign * nudge if j == k else one for j, one in enumerate(plain)])
+                for sign in (1, -1)
+            )
+            wanted_slope = (ahead - behind) / (2 * h)
+            torch.testing.assert_close(
+                slope[sample, 0, 0], wanted_slope, rtol=1e-4, atol=1e-6 * float(slope.abs().max())
+            )
+            assert wanted_slope.abs() > 1e-6
+
+
+def test_a_number_is_found_again_by_its_gradient() -> None:
+    """Two viscosities of two samples in a plane, from their last states."""
+    grid = Periodic((16, 16), (TURN, TURN))
+    start = 3 * smooth(grid, 1, 2, 3, generator())
+    true = torch.tensor([0.02, 0.2], dtype=torch.float64).view(-1, 1, 1, 1)
+
+    def last(viscosity: Tensor) -> Tensor:
+        return Spectral(Vorticity(viscosity), grid, 0.05).march(start, still(start), 10)
+
+    seen, guess = last(true), torch.full_like(true, -2.5).requires_grad_()
+    search = torch.optim.LBFGS([guess], max_iter=30, line_search_fn="strong_wolfe",
+                               tolerance_grad=1e-12, tolerance_change=1e-14)  # fmt: skip
+
+    def misfit() -> Tensor:
+        search.zero_grad()
+        found = (last(guess.exp()) - seen).square().mean()
+        found.backward()
+        return found
+
+    search.step(misfit)
+    torch.testing.assert_close(guess.exp(), true, rtol=1e-4, atol=0)
+
+
+def test_numbers_of_the_wrong_shape_or_kind_are_refused() -> None:
+    line = Periodic((16,), (1.0,))
+    start = smooth(line, 1, 3, 3, generator())
+    with pytest.raises(
+        ValueError, match=r"must have the shape \(batch, 1, 1\), got \(2, 1, 1, 1\)"
+    ):
+        Spectral(Heat(single(0.1, 0.2)[..., None]), line, 0.1)
+    with pytest.raises(ValueError, match=r"for 2 samples, the state is .* and has 3"):
+        Spectral(Heat(single(0.1, 0.2)), line, 0.1).step(start, still(start))
+    with pytest.raises(ValueError, match=r"float32 for 1 samples, the state is torch\.float64"):
+        Spectral(Heat(single(0.1).float()), line, 0.1).step(start, still(start))
+    with pytest.raises(ValueError, match=r"diffusivity must be positive, got -0\.2"):
+        Heat(single(0.1, -0.2))
+
+
 # Nonsense
 
 

@@ -5,7 +5,8 @@ import itertools
 import pytest
 import torch
 
-from physgen.datasets.nbody import LAWS, TEST_SEEDS, simulate
+from physgen.datasets.nbody import LAWS, simulate
+from physgen.datasets.seeds import TEST_SEEDS
 from physgen.design_tasks.nbody import PACKINGS, VARIANTS, MovingStart, NBody, Start, tidy
 from physgen.design_tasks.nbody_costs import Prices, departure, free, overlap
 from physgen.design_tasks.nbody_design import (

@@ -13,26 +13,35 @@ import pyvista
 import xarray
 
 from physgen.cli import COMMANDS, main
+from physgen.datasets import store
 from physgen.datasets.field import NO_SEED
+from physgen.design_tasks import equation_simulate
 from physgen.design_tasks.equation_case import EquationCase
 from physgen.design_tasks.equation_cases import (
     CASES,
+    AdvectionCase,
     BurgersCase,
     FisherCase,
+    FitzHughNagumoCase,
     GrayScottCase,
+    HeatCase,
     KdvCase,
     KuramotoCase,
     TurbulenceCase,
     WalledBurgersCase,
     WaveCase,
 )
-from physgen.design_tasks.equation_simulate import march, simulate, to_fields
+from physgen.design_tasks.equation_simulate import CHECKPOINT, march, simulate, to_fields
 from physgen.design_tasks.equation_view import sheet
-from physgen.progress import Silent
+from physgen.design_tasks.kept import Kept
+from physgen.progress import Progress, Silent
 
 ROOT = Path(__file__).parent.parent
 
-SHORT = {
+SHORT: dict[str, EquationCase] = {
+    "advection": AdvectionCase(points=48, time=0.5, frames=4),
+    "heat": HeatCase(points=32, time=1.0, frames=4),
+    "fitzhugh-nagumo": FitzHughNagumoCase(points=32, waves=5, time=1.0, frames=20),
     "burgers": BurgersCase(points=64, viscosity=0.03, time=0.2, frames=4, dt=0.005),
     "kdv": KdvCase(time=0.2, frames=4, dt=0.005),
     "kuramoto": KuramotoCase(points=64, length=22.0, time=10.0, frames=100, dt=0.1),
@@ -44,6 +53,7 @@ SHORT = {
 }
 """Every case, in less time than it has."""
 CLOSE = {
+    "advection": 1e-10, "heat": 1e-10, "fitzhugh-nagumo": 1e-3,
     "burgers": 1e-5, "kdv": 1e-3, "kuramoto": 0.02, "fisher": 1e-4, "gray-scott": 0.02,
     "turbulence": 1e-3, "wave": 0.02, "walled-burgers": 1e-5,
 }  # fmt: skip
@@ -106,7 +116,54 @@ def test_what_blows_up_says_when(tmp_path: Path) -> None:
     setting = case.setting()
     setting.controls[:, 2] = np.inf
     with pytest.raises(FloatingPointError, match=r"not finite after 0\.3 s"):
-        march(case, setting, Silent())
+        march(case, setting, Silent(), Kept(tmp_path / "none", case.name, {}))
+
+
+class Stopped(Exception):
+    pass
+
+
+class Impatient(Progress):
+    """Somebody who stops a run when half of it is done."""
+
+    def stage(self, what: str) -> None:
+        pass
+
+    def share(self, done: float) -> None:
+        if done > 0.5:
+            raise Stopped
+
+
+class Late(Progress):
+    """Somebody who notes how far a run has come when it begins."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def stage(self, what: str) -> None:
+        pass
+
+    def share(self, done: float) -> None:
+        self.seen.append(done)
+
+
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(equation_simulate, "KEEP", -1.0)
+    case = WalledBurgersCase(time=0.2, frames=8, dt=5e-4, out=tmp_path / "parts")
+    whole = simulate(replace(case, out=tmp_path / "whole"), Silent())
+    with pytest.raises(Stopped):
+        simulate(case, Impatient())
+    assert (case.out / CHECKPOINT).exists()
+    with pytest.raises(ValueError, match="checkpoint of a run with other options"):
+        simulate(replace(case, seed=1), Silent())
+    late = Late()
+    parts = simulate(case, late)
+    assert late.seen[0] > 0.5 and not (case.out / CHECKPOINT).exists()
+    assert [row.value for row in parts.rows] == [row.value for row in whole.rows]
+    one, two = (store.read(tmp_path / name / "fields.h5") for name in ("whole", "parts"))
+    assert np.array_equal(one.fields["velocity"].values, two.fields["velocity"].values)
 
 
 def _in(case: EquationCase, out: Path) -> EquationCase:

@@ -1,0 +1,80 @@
+r"""Gaussian random fields of a given roughness: the grounds and sources of steady problems.
+
+.. math:: u \sim N\bigl(0,\; \tau^{2 \alpha - 2}\, (-\Delta + \tau^2)^{-\alpha}\bigr)
+
+on a box of side 1 whose walls let nothing through, so that the cosines are its modes. The larger
+alpha the smoother the field, and :math:`1 / \tau` is the length of its largest features.
+
+Sources:
+    Fourier neural operator for parametric partial differential equations (Li et al., 2021,
+    https://arxiv.org/abs/2010.08895), appendix A.3.2: :math:`N(0, (-\Delta + 9)^{-2})` and its
+    two-valued image are the permeabilities of Darcy's problem, there and in DiffusionPDE (Huang et
+    al., 2024, https://arxiv.org/abs/2406.17763).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from physgen.solvers.elliptic import Cells
+
+
+@dataclass(frozen=True)
+class GaussianField:
+    """The law of a field.
+
+    Raises:
+        ValueError: it is too rough to have values at points, or a number is not positive.
+    """
+
+    alpha: float = 2.0
+    tau: float = 3.0
+    highest: int = 64
+    """Modes that are drawn along each axis, the mean among them, which is zero."""
+
+    def __post_init__(self) -> None:
+        if not (self.alpha > 1 and self.tau > 0 and self.highest > 1):
+            raise ValueError(
+                "a field needs alpha > 1, tau > 0 and highest > 1, got "
+                f"{self.alpha}, {self.tau} and {self.highest}"
+            )
+
+    def deviations(self, axes: int) -> Float[Tensor, "*mode"]:
+        """Standard deviations of the amplitudes of the orthonormal modes."""
+        index = torch.arange(self.highest, dtype=torch.float64)
+        squares = torch.stack(torch.meshgrid(*[index.square()] * axes, indexing="ij")).sum(0)
+        found: Tensor = self.tau ** (self.alpha - 1) * (torch.pi**2 * squares + self.tau**2) ** (
+            -self.alpha / 2
+        )
+        found.view(-1)[0] = 0
+        return found
+
+    def draw(
+        self, cells: Cells, count: int, generator: torch.Generator
+    ) -> Float[Tensor, "batch *space"]:
+        """Fields at the centres of cells, in double precision.
+
+        Numbers are drawn for all modes of the law, and those that cells are too few for are left
+        out: one seed gives one field on cells of any fineness, as far as they can show it. The box
+        is stretched to the lengths of the cells.
+        """
+        shape = (count, *[self.highest] * len(cells.cells))
+        device = generator.device
+        white = torch.randn(shape, generator=generator, dtype=torch.float64, device=device)
+        field = self.deviations(len(cells.cells)).to(device) * white
+        for modes in (_cosines(n, self.highest).to(device) for n in cells.cells):
+            kept = field.narrow(1, 0, len(modes))
+            # Each pass turns the first axis of amplitudes into the last axis of space.
+            field = torch.tensordot(kept, modes, ([1], [0]))
+        return field
+
+
+def _cosines(count: int, highest: int) -> Float[Tensor, "mode cell"]:
+    """Cosines of mean square one at the centres of cells."""
+    mode = torch.arange(min(count, highest), dtype=torch.float64)[:, None]
+    place = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    waves = torch.cos(torch.pi * mode * place)
+    waves[1:] *= 2**0.5
+    return waves
