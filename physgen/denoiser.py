@@ -62,14 +62,20 @@ class Denoiser(Score):
 
 
 class Learned(Denoiser):
-    """A trained :class:`~physgen.preconditioned.Preconditioned` network."""
+    """A trained :class:`~physgen.preconditioned.Preconditioned` network.
 
-    def __init__(self, model: Preconditioned) -> None:
+    Arguments:
+        model: The network.
+        given: What else it is told, a row for each sample: this is then a conditional density.
+    """
+
+    def __init__(self, model: Preconditioned, *given: Tensor) -> None:
         super().__init__(model.sigma_data)
         self.model = model
+        self.given = given
 
     def clean(self, z: Sample, s: Level) -> Sample:
-        out: Sample = self.model(z, per_sample(s, z))
+        out: Sample = self.model(z, per_sample(s, z), *self.given)
         return out
 
 

@@ -10,7 +10,7 @@ References:
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from physgen.shapes import Level, PerSample, Sample
 
@@ -19,7 +19,8 @@ class Preconditioned(nn.Module):
     r"""The denoiser :math:`\mathbb{E}[x \mid z = x + s \varepsilon]` of data with a known spread.
 
     Arguments:
-        network: Called as ``network(scaled sample, condition)``, ``condition`` one number a sample.
+        network: Called as ``network(scaled sample, condition)``, ``condition`` one number a sample,
+            and behind it whatever else is given.
         sigma_data: The standard deviation of the data, which must be measured, not guessed.
     """
 
@@ -30,13 +31,13 @@ class Preconditioned(nn.Module):
         self.network = network
         self.sigma_data = sigma_data
 
-    def forward(self, z: Sample, s: Level) -> Sample:
+    def forward(self, z: Sample, s: Level, *given: Tensor) -> Sample:
         level = torch.as_tensor(s, dtype=z.dtype, device=z.device).expand(len(z))
         wide = level.reshape(-1, *[1] * (z.ndim - 1))
         total = wide.square() + self.sigma_data**2
         skip = self.sigma_data**2 / total
         out = wide * self.sigma_data * total.rsqrt()
-        raw = self.network(z * total.rsqrt(), level.log() / 4)
+        raw = self.network(z * total.rsqrt(), level.log() / 4, *given)
         clean: Sample = skip * z + out * raw.to(z.dtype)
         return clean
 
