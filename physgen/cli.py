@@ -165,6 +165,17 @@ def generate_equation(name: str) -> Callable[[Arguments], None]:
     return run
 
 
+def generate_burgers_control(arguments: Arguments) -> None:
+    from physgen.datasets.burgers_control import BurgersControlData, generate
+    from physgen.files import writable_folder
+
+    data = parse(BurgersControlData, "generate burgers-control", arguments)
+    writable_folder(data.out)
+    with progress("simulations", data.simulations) as tell:
+        files = generate(data, lambda done: tell(done, ""))
+    print(f"{data.simulations} simulations in {len(files)} files in {data.out}")
+
+
 def generate_sections(arguments: Arguments) -> None:
     from physgen.datasets.sections import SectionsOptions, gather
 
@@ -399,6 +410,11 @@ COMMANDS = (
     Command(("tasks",), "What can be designed, one line each.", tasks),
     Command(("design", "airfoils"), "Airfoils that together have less drag.", design_airfoils),
     Command(("design", "nbody"), "Discs in a box that end close to its centre.", design_nbody),
+    Command(
+        ("generate", "burgers-control"),
+        "Velocities between walls under random forces, with their recipe.",
+        generate_burgers_control,
+    ),
     Command(("generate", "nbody"), "Simulations of discs, with their recipe.", generate_nbody),
     Command(
         ("generate", "airfoil"), "Mean flows past an airfoil, with their recipe.", generate_airfoil

@@ -8,10 +8,12 @@ References:
     the step.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from physgen.shapes import PerSample, Sample
@@ -25,12 +27,18 @@ class Descent:
     cost: PerSample
     slope: PerSample
     """The length of the gradient there."""
+    costs: Float[Tensor, "evaluation batch"]
+    """The least cost met until each evaluation."""
 
 
 def descend(
-    cost: Callable[[Sample], PerSample], start: Sample, steps: int, memory: int = 20
+    cost: Callable[[Sample], PerSample],
+    start: Sample,
+    steps: int,
+    memory: int = 20,
+    bound: float = -math.inf,
 ) -> Descent:
-    """Go down from every row of ``start``; no row ends higher than it began.
+    r"""Go down from every row of ``start``; no row ends higher than it began.
 
     Each evaluation is one trial of every row. Where the cost has fallen by enough the row moves
     on, with a new direction from its last moves; elsewhere its step is halved.
@@ -40,6 +48,8 @@ def descend(
         start: Where to begin; not changed.
         steps: Evaluations.
         memory: Moves from which a row takes its curvature.
+        bound: Below which no cost can be. The first move, which knows no curvature, is then as long
+            as Polyak's (1969), :math:`(c - c_0) / |\nabla c|`; otherwise it has length one.
 
     Raises:
         FloatingPointError: a cost or its gradient is not finite at the start.
@@ -63,8 +73,11 @@ def descend(
     moves = x.new_zeros(memory, *x.shape)
     turns, inverse = torch.zeros_like(moves), x.new_zeros(memory, len(x))
     length = 1 / slope.norm(dim=1).clamp(min=1e-20)
+    if bound > -math.inf:
+        length = (value - bound).clamp(min=0) * length.square()
     scale = torch.ones_like(length)
     direction = -slope
+    costs = [value]
     for _ in range(steps - 1):
         there = x + length[:, None] * direction
         after, new = evaluate(there)
@@ -83,7 +96,8 @@ def descend(
         ahead = -_curved(slope, moves, turns, inverse, scale)
         direction = torch.where(moved[:, None], ahead, direction)
         length = torch.where(moved, 1.0, length / 2)
-    return Descent(x.view(shape), value, slope.norm(dim=1))
+        costs.append(value)
+    return Descent(x.view(shape), value, slope.norm(dim=1), torch.stack(costs))
 
 
 def _curved(slope: Tensor, moves: Tensor, turns: Tensor, inverse: Tensor, scale: Tensor) -> Tensor:

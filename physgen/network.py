@@ -148,7 +148,7 @@ def hidden_matrices(network: nn.Module) -> list[nn.Parameter]:
     blocks = itertools.chain.from_iterable(
         block.named_parameters()
         for block in network.modules()
-        if isinstance(block, Block | Residual)
+        if isinstance(block, Block | Residual | MixerBlock)
     )
     return [weight for name, weight in blocks if weight.ndim > 1 and "modulate" not in name]
 
@@ -334,4 +334,97 @@ class Everywhere(nn.Module):
         split = self.attend(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(*split)
         out: Tensor = x + self.join(mixed.transpose(1, 2).flatten(2)).mT.reshape(x.shape)
+        return out
+
+
+Lines = Float[Tensor, "batch channel x"]
+OutputLines = Float[Tensor, "batch output x"]
+Tokens = Float[Tensor, "batch token width"]
+
+
+class LineMixer(nn.Module):
+    """Perceptrons along a line between two walls and, in turn, across its channels.
+
+    A token is ``patch`` neighbouring points with all their channels. A perceptron along the line
+    has a weight for each pair of tokens, so every place reaches every other in one block and
+    knows where the walls are; one across channels is the same for all tokens. All of it is
+    products of matrices, which is what a processor without convolutions in hardware does best.
+
+    Arguments:
+        channels: Of the input, and of the output.
+        points: Along the line; a multiple of ``patch``.
+        patch: Points of a token.
+        width: Channels of a token.
+        layers: Blocks.
+        expansion: Hidden channels and tokens of the perceptrons, in units of those outside.
+
+    Raises:
+        ValueError: the points are not such a multiple.
+
+    References:
+        MLP-Mixer (Tolstikhin et al., 2021), https://arxiv.org/abs/2105.01601, with normalised
+        activations scaled and shifted by a condition as in :class:`TrajectoryTransformer`.
+    """
+
+    frequencies: Tensor
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        points: int,
+        patch: int = 8,
+        width: int = 160,
+        layers: int = 5,
+        expansion: int = 2,
+    ) -> None:
+        super().__init__()
+        if points % patch:
+            raise ValueError(f"points must be a multiple of patch {patch}, got {points}")
+        inside, outside = channels
+        tokens = points // patch
+        self.patch = patch
+        self.embed = nn.Linear(inside * patch, width)
+        self.place = nn.Parameter(0.3 * torch.randn(tokens, width))
+        self.register_buffer("frequencies", torch.linspace(0.25, 4, 16))
+        self.level = nn.Sequential(nn.Linear(32, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU())
+        self.blocks = nn.ModuleList(
+            MixerBlock(tokens, width, expansion, 64) for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.read = nn.Linear(width, outside * patch)
+        nn.init.zeros_(self.read.weight)
+        nn.init.zeros_(self.read.bias)
+
+    def forward(self, x: Lines, condition: Condition) -> OutputLines:
+        tokens = x.unflatten(2, (-1, self.patch)).transpose(1, 2).flatten(2)
+        hidden = self.embed(tokens) + self.place
+        phase = condition[:, None] * self.frequencies * math.tau
+        level = self.level(torch.cat([phase.cos(), phase.sin()], dim=1))
+        for block in self.blocks:
+            hidden = block(hidden, level)
+        out: Tensor = self.read(self.norm(hidden)).unflatten(2, (-1, self.patch))
+        return out.transpose(1, 2).flatten(2)
+
+
+class MixerBlock(nn.Module):
+    """A perceptron along the line, then one across channels, both residual and modulated."""
+
+    def __init__(self, tokens: int, width: int, expansion: int, condition: int) -> None:
+        super().__init__()
+        self.line_norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.widen_line = nn.Linear(tokens, expansion * tokens)
+        self.narrow_line = nn.Linear(expansion * tokens, tokens)
+        self.channel_norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.widen = nn.Linear(width, expansion * width)
+        self.narrow = nn.Linear(expansion * width, width)
+        self.modulate = nn.Linear(condition, 4 * width)
+        nn.init.zeros_(self.modulate.weight)
+        nn.init.zeros_(self.modulate.bias)
+
+    def forward(self, x: Tokens, condition: Tensor) -> Tokens:
+        scale, shift, scale_channel, shift_channel = self.modulate(condition)[:, None].chunk(4, -1)
+        line = torch.addcmul(shift, self.line_norm(x), 1 + scale).mT
+        x = x + self.narrow_line(functional.silu(self.widen_line(line))).mT
+        inner = self.widen(torch.addcmul(shift_channel, self.channel_norm(x), 1 + scale_channel))
+        out: Tensor = x + self.narrow(functional.silu(inner))
         return out

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from physgen.files import write_text
-from physgen.verdict import COLUMNS, Verdict, comparison
+from physgen.verdict import COLUMNS, Verdict, comparison, shown
 
 STYLE = """
 body { font: 16px/1.55 Georgia, 'Times New Roman', serif; color: #222; background: #fdfdfb;
@@ -89,7 +89,7 @@ def _comparison(verdict: Verdict, main: str) -> str:
 def _figures(verdict: Verdict) -> str:
     head = ("figure", "mean ± 95 %", "median", "best", "unit")
     rows = [
-        ("", (name, value, f"{value.median:.4f}", f"{value.best:.4f}", value.unit))
+        ("", (name, value, shown(value.median), shown(value.best), value.unit))
         for name, value in verdict.figures.items()
     ]
     invalid = f"Invalid designs: {100 * verdict.invalid_fraction:.1f} % of {verdict.designs}, "

@@ -35,7 +35,19 @@ class Figure:
     unit: str
 
     def __str__(self) -> str:
-        return f"{self.mean:.4f} ± {(self.ci95[1] - self.ci95[0]) / 2:.4f}"
+        half = (self.ci95[1] - self.ci95[0]) / 2
+        if 0 < abs(self.mean) < SMALL:
+            return f"{self.mean:.1e} ± {half:.0e}"
+        return f"{self.mean:.4f} ± {half:.4f}"
+
+
+SMALL = 1e-3
+"""Below which numbers are written with their power of ten."""
+
+
+def shown(value: float) -> str:
+    """A number in a table."""
+    return f"{value:.1e}" if 0 < abs(value) < SMALL else f"{value:.4f}"
 
 
 def figure(values: Tensor, unit: str) -> Figure:
@@ -146,8 +158,8 @@ def comparison(verdict: Verdict, main: str = "objective") -> list[tuple[str, ...
         name: str, figures: Mapping[str, Figure], designs: int, calls: int, seconds: float
     ) -> tuple[str, ...]:
         found, fine = figures[main], figures.get(f"{main}_fine")
-        finer = f"{fine.mean:.4f}" if fine else ""
-        means = (str(found), f"{found.median:.4f}", finer)
+        finer = shown(fine.mean) if fine else ""
+        means = (str(found), shown(found.median), finer)
         return (name, *means, str(designs), str(calls), f"{seconds:.1f}")
 
     bound = verdict.bound

@@ -146,6 +146,17 @@ def test_a_descent_never_rises() -> None:
     assert costs[-1].max() < 1e-6
 
 
+def test_a_descent_tells_its_costs_and_with_a_bound_begins_as_polyaks() -> None:
+    """On a square that falls to its bound that is half the way to the minimum."""
+    x = torch.randn(6, 5, dtype=torch.float64, generator=source(3))
+    far = descend(lambda x: x.square().sum(1), 1e3 * x, 4)
+    found = descend(lambda x: x.square().sum(1), 1e3 * x, 4, bound=0.0)
+    torch.testing.assert_close(found.costs[1], found.costs[0] / 4)
+    assert (far.costs[1] > 0.99 * far.costs[0]).all()
+    assert found.costs.shape == (4, 6) and (found.costs.diff(dim=0) <= 0).all()
+    assert torch.equal(found.costs[-1], found.cost)
+
+
 def test_a_descent_that_begins_nowhere_is_refused() -> None:
     with pytest.raises(FloatingPointError, match="not finite at 1 of 2 starts"):
         descend(lambda x: x.log().sum(1), torch.tensor([[1.0], [-1.0]]), 5)

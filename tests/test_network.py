@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from physgen.network import TrajectoryTransformer, hidden_matrices
+from physgen.network import LineMixer, TrajectoryTransformer, hidden_matrices
 
 
 def network() -> TrajectoryTransformer:
@@ -56,3 +56,33 @@ def test_muon_gets_the_matrices_between_hidden_layers_only() -> None:
     net = network()
     assert len(hidden_matrices(net)) == 4 * 2
     assert all(min(weight.shape) == 16 for weight in hidden_matrices(net))
+
+
+def mixer(layers: int) -> LineMixer:
+    torch.manual_seed(0)
+    net = LineMixer((3, 2), points=32, patch=4, width=16, layers=layers)
+    for weight in net.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    return net.eval()
+
+
+def test_along_a_line_every_point_reaches_every_other_in_one_block() -> None:
+    net, x = mixer(1), torch.randn(1, 3, 32)
+    reached = torch.autograd.functional.jacobian(lambda x: net(x, torch.zeros(1))[0, 0], x)
+    assert (reached[:, 0, 1].abs() > 1e-6).all()
+    alone = mixer(0)
+    near = torch.autograd.functional.jacobian(lambda x: alone(x, torch.zeros(1))[0, 0], x)
+    blocks = near[:, 0, 1].reshape(8, 4, 8, 4).abs().amax((1, 3))
+    assert torch.equal(blocks > 0, torch.eye(8, dtype=torch.bool))
+
+
+def test_a_line_mixer_knows_where_it_is_and_what_noise_there_is() -> None:
+    net, x = mixer(2), torch.randn(2, 3, 32)
+    level = torch.tensor([0.1, 0.7])
+    assert net(x, level).shape == (2, 2, 32)
+    moved = net(x.roll(4, -1), level).roll(-4, -1)
+    assert (moved - net(x, level)).abs().max() > 1e-3
+    assert (net(x, level.flip(0)) - net(x, level)).abs().max() > 1e-3
+    assert len(hidden_matrices(net)) == 8
+    with pytest.raises(ValueError, match="points must be a multiple of patch 8, got 100"):
+        LineMixer((3, 2), points=100)

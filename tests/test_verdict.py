@@ -18,6 +18,7 @@ from physgen.verdict import (
     comparison,
     figure,
     load_verdict,
+    shown,
     table,
     versions,
 )
@@ -59,6 +60,13 @@ def test_a_figure_is_students() -> None:
     interval = stats.t.interval(0.95, 2, loc=7 / 3, scale=math.sqrt(7 / 3 / 3))
     assert found.ci95 == pytest.approx(interval)
     assert (found.best, found.median) == (1.0, 2.0)
+
+
+def test_small_figures_are_written_with_their_power_of_ten() -> None:
+    small = figure(torch.tensor([1e-5, 3e-5]), "m")
+    assert str(small).startswith("2.0e-05 ± ") and shown(small.median) == "1.0e-05"
+    assert shown(0.0) == "0.0000" and shown(0.25) == "0.2500"
+    assert str(figure(torch.tensor([0.2, 0.2]), "m")) == "0.2000 ± 0.0000"
 
 
 def test_failures_are_not_averaged_away() -> None:

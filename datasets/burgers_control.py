@@ -1,0 +1,247 @@
+"""Velocities between walls under random forces: the data of DiffPhyCon's control problem.
+
+A trajectory of :class:`~physgen.solvers.walled_burgers.WalledBurgers` lasts one second and is kept
+at eleven instants; between two of them its force stays. States and forces are drawn as published
+(:func:`~physgen.solvers.walled_burgers.two_humps`, :func:`~physgen.solvers.walled_burgers.eight_pushes`).
+With partial control the force is twice as large, and zero but in the outer quarters.
+
+Every simulation has a seed of its own, from which it can be made again alone. Training and test
+use ranges of seeds that do not meet.
+
+Source: DiffPhyCon (Wei et al., 2024, https://arxiv.org/abs/2407.06494) and its published code.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from physgen import __version__
+from physgen.datasets import store
+from physgen.datasets.shards import Shard, files_of, write_shards
+from physgen.shapes import State, Trajectory
+from physgen.solvers.evolution import Controls, drive
+from physgen.solvers.walled_burgers import WalledBurgers, eight_pushes, two_humps
+
+TRAINING_SEEDS = range(10**9)
+TEST_SEEDS = range(10**9, 2 * 10**9)
+"""Seeds of simulations that no prior is trained on."""
+
+POINTS = 128
+"""Between the walls."""
+INTERVALS = 10
+"""Of constant force, in one second."""
+SECONDS = 1.0
+"""Of a trajectory."""
+DT = 5e-4
+"""The solver's step that makes data, in s."""
+AT_ONCE = 500
+"""Simulations in one call of the solver: what fits into a processor's cache."""
+
+
+def outer_quarters(points: int = POINTS) -> Bool[Tensor, " x"]:
+    """The points nearer to a wall than a quarter of the way: 0 to 31 and 96 to 127 of 128."""
+    place = torch.arange(points)
+    return (place < points // 4) | (place >= points - points // 4)
+
+
+class Driven(NamedTuple):
+    """Trajectories and the forces that drove them."""
+
+    velocity: Trajectory
+    """In m/s, at :data:`INTERVALS` + 1 instants."""
+    force: Controls
+    """In m/s², in each interval."""
+
+
+def steps_of(dt: float) -> int:
+    """Solver steps in an interval.
+
+    Raises:
+        ValueError: an interval is not a whole number of them.
+    """
+    interval = SECONDS / INTERVALS
+    steps = round(interval / dt)
+    if steps < 1 or abs(steps * dt - interval) > 1e-9:
+        raise ValueError(
+            f"an interval of {interval} s must be a whole number of steps, got {dt} s"
+        )
+    return steps
+
+
+def draw(seeds: range, outer: bool, solver: WalledBurgers) -> tuple[State, Controls]:
+    """A first state and forces for each seed, in single precision.
+
+    Arguments:
+        seeds: One for each.
+        outer: Whether there is force in the outer quarters only.
+        solver: Its points.
+    """
+    (place,) = solver.grid.places(torch.zeros(1, dtype=torch.float64))
+    states, forces = [], []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        states.append(two_humps(1, place, generator))
+        forces.append(eight_pushes(1, INTERVALS, place, generator))
+    state, force = torch.cat(states).float(), torch.cat(forces).float()
+    return state, 2 * outer_quarters(len(place)) * force if outer else force
+
+
+def simulate(seeds: range, outer: bool, dt: float = DT) -> Driven:
+    """One simulation for each seed, in single precision, whose rounding is far below the error
+    of the step."""
+    solver = WalledBurgers(points=POINTS, dt=dt)
+    state, force = draw(seeds, outer, solver)
+    parts = zip(state.split(AT_ONCE), force.split(AT_ONCE), strict=True)
+    with torch.no_grad():
+        velocity = torch.cat([drive(solver, u, w, steps_of(dt)) for u, w in parts])
+    return Driven(velocity, force)
+
+
+FORCED: dict[str, bool] = {"everywhere": False, "outer": True}
+"""Where there is force, and whether that is in the outer quarters only."""
+
+
+@dataclass(frozen=True)
+class BurgersControlData:
+    """Velocities between walls under random forces (DiffPhyCon's data)."""
+
+    forced: str = "outer"
+    """Where there is force: outer (the quarters next to the walls) or everywhere."""
+    simulations: int = 20_000
+    """How many."""
+    dt: float = DT
+    """Step of the solver, in s; published data have 1e-4."""
+    seed: int = 0
+    """Seed of the first simulation; the others follow it."""
+    shard: int = 1000
+    """Simulations in a file."""
+    workers: int = 1
+    """Processes that write shards."""
+    scheduler: str = ""
+    """Address of a dask scheduler whose workers write instead."""
+    out: Path = Path("data/burgers-control")
+    """Folder of the shards."""
+
+    def __post_init__(self) -> None:
+        for name in ("simulations", "shard", "workers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.forced not in FORCED:
+            raise ValueError(f"forced must be one of {sorted(FORCED)}, got {self.forced!r}")
+        WalledBurgers(points=POINTS, dt=self.dt)
+        steps_of(self.dt)
+        last = self.seed + self.simulations - 1
+        if not any(self.seed in seeds and last in seeds for seeds in (TRAINING_SEEDS, TEST_SEEDS)):
+            raise ValueError(
+                f"seeds {self.seed} to {last} must lie within the training seeds "
+                f"{TRAINING_SEEDS} or the test seeds {TEST_SEEDS}"
+            )
+
+    @property
+    def recipe(self) -> dict[str, object]:
+        """All that decides what a simulation is."""
+        return {
+            "dataset": "burgers-control",
+            "solver": "WalledBurgers",
+            "version": __version__,
+            "viscosity": WalledBurgers().viscosity,
+            "points": POINTS,
+            "intervals": INTERVALS,
+            "dt": self.dt,
+            "forced": self.forced,
+        }
+
+    def shards(self) -> list[range]:
+        """The seeds of every file."""
+        last = self.seed + self.simulations
+        return [range(k, min(k + self.shard, last)) for k in range(self.seed, last, self.shard)]
+
+    def file(self, seeds: range) -> Path:
+        return self.out / f"burgers_{self.forced}_{seeds.start:010d}_{len(seeds):05d}.h5"
+
+
+def write_shard(data: BurgersControlData, seeds: range) -> Path:
+    """Simulate and keep one file."""
+    torch.set_num_threads(1)
+    found = simulate(seeds, FORCED[data.forced], data.dt)
+    path = data.file(seeds)
+    store.write(path, stored(found, np.array(seeds), data.recipe, {}))
+    return path
+
+
+def stored(
+    found: Driven,
+    seed: np.ndarray,
+    recipe: Mapping[str, object],
+    quality: Mapping[str, np.ndarray],
+    claimed: Trajectory | None = None,
+) -> store.Trajectories:
+    """Trajectories as a file holds them, see :mod:`physgen.datasets.store`.
+
+    Arguments:
+        found: The trajectories.
+        seed: Of each.
+        recipe: How they were made.
+        quality: Numbers of each, besides the energy of its force.
+        claimed: What a prior holds the trajectories to be, if one does.
+    """
+    solver = WalledBurgers(points=POINTS)
+    (place,) = solver.grid.places(torch.zeros(1))
+    force = torch.cat([found.force, torch.zeros_like(found.force[:, :1])], dim=1)
+    fields = {"velocity": (found.velocity, "m s-1", "velocity")}
+    fields["force"] = (force, "m s-2", "force until the next instant, zero at the last")
+    if claimed is not None:
+        fields["claimed_velocity"] = (claimed, "m s-1", "velocity as the prior has it")
+    energy = force.square().flatten(1).sum(1).double().numpy()
+    return store.Trajectories(
+        name="burgers-control",
+        time=np.linspace(0, SECONDS, INTERVALS + 1, dtype=np.float32),
+        space={"x": place.numpy()},
+        fields={
+            name: store.Field(values[:, :, 0].float().numpy(), units, 0, about)
+            for name, (values, units, about) in fields.items()
+        },
+        parameters={"viscosity": solver.viscosity},
+        boundaries={"left": "WALL", "right": "WALL"},
+        recipe=recipe,
+        seed=seed,
+        quality={"energy": energy, **quality},
+        centring="point",
+    )
+
+
+def generate(
+    data: BurgersControlData, report: Callable[[int], None] = lambda done: None
+) -> list[Path]:
+    """All shards; those that are there already, and whole, are kept.
+
+    Arguments:
+        report: Told how many simulations are there, after each shard.
+
+    Raises:
+        ValueError: a shard in the folder was made by another recipe, or is damaged.
+    """
+    wanted = {seeds: Shard(data.file(seeds), len(seeds)) for seeds in data.shards()}
+    return write_shards(
+        data.out, data.recipe, wanted, write_shard, data, data.workers, data.scheduler, report
+    )
+
+
+def load_driven(folder: Path) -> Driven:
+    """All simulations of a folder.
+
+    Raises:
+        ValueError: there is no data set, or a file of it is missing or damaged.
+    """
+    velocities, forces = [], []
+    for path in files_of(folder, "physgen generate burgers-control"):
+        data = store.read(path)
+        velocities.append(torch.from_numpy(data.fields["velocity"].values)[:, :, None])
+        forces.append(torch.from_numpy(data.fields["force"].values)[:, :-1, None])
+    return Driven(torch.cat(velocities), torch.cat(forces))
