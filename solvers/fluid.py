@@ -268,16 +268,17 @@ class Flow(Solver[FlowState, Immersed]):
         """The state ``dt`` later, with bodies as they are at the end of the step."""
         u0, v0, c0 = state.u, state.v, state.scalar
         rate0 = self._rates(u0, v0, c0)
-        u = immersed.x.met(u0, dt * rate0[0])
-        v = immersed.y.met(v0, dt * rate0[1])
+        held_u, held_v = immersed.x.held(u0), immersed.y.held(v0)
+        u = held_u + immersed.x.met(dt * rate0[0])
+        v = held_v + immersed.y.met(dt * rate0[1])
         u, v = self._bounded(u, v, u0, v0, dt)
         u, v, p0 = self._project(u, v, dt, state.predicted, immersed)
         moved = self._scalar_rate(c0, u0, v0, immersed)
         c1 = c0 if moved is None else c0 + dt * moved
 
         rate1 = self._rates(u, v, c1)
-        again_u = immersed.x.met(u0, dt * rate1[0])
-        again_v = immersed.y.met(v0, dt * rate1[1])
+        again_u = held_u + immersed.x.met(dt * rate1[0])
+        again_v = held_v + immersed.y.met(dt * rate1[1])
         u, v = self._bounded(0.5 * (u + again_u), 0.5 * (v + again_v), u0, v0, dt)
         u, v, p1 = self._project(u, v, 0.5 * dt, state.pressure, immersed)
         moved = None if moved is None else self._scalar_rate(c1, u, v, immersed)

@@ -136,9 +136,9 @@ class Faces:
     """The open share of each face, for the pressure."""
     slope: Pair | None
     """mu_1 n / 2 for central differences along x and y, or None for the first-order method."""
-    outer: tuple[Tensor, ...] | None
-    """Shares of the faces 1 after, 1 before, 2 after and 2 before along x, then along y; None if
-    the velocity is held as published."""
+    outer: Pair | None
+    """Shares of the faces 2 before to 2 after, along x and along y, in a last dimension; None if the
+    velocity is held as published."""
     velocity: Tensor | None
     """Of the nearest body, or None if all are still."""
     near: Float[Tensor, "batch body *faces"]
@@ -146,14 +146,13 @@ class Faces:
 
     def held(self, field: Tensor) -> Tensor:
         """What bodies make of a velocity component that was there before."""
-        return self._within(field.clone(), self._held(self.box.of(field)))
+        return self._within(field, self._held(self._copied(field)))
 
-    def met(self, field: Tensor, change: Tensor) -> Tensor:
-        """What bodies make of a velocity component that was there before, and of its change."""
-        # Copies, as a derivative that keeps a part of a field keeps all of it.
-        before, more = self.box.of(field).clone(), self.box.of(change).clone()
-        own = self._held(before) + _met(more, self.box.of(self.volume), self.slope)
-        return self._within(field + change, own)
+    def met(self, change: Tensor) -> Tensor:
+        """What bodies make of its change."""
+        return self._within(
+            change, _met(self._copied(change), self.box.of(self.volume), self.slope)
+        )
 
     def gather(self, field: Tensor) -> Float[Tensor, "batch body"]:
         """The sum of a field, given in the box, over the faces that belong to each body."""
@@ -168,10 +167,16 @@ class Faces:
         if self.outer is None:
             met = _met(relative, self.share, self.slope)
         else:
-            met = self.share * relative + _weighted(relative, self.outer)
+            met = self.share * relative + _weighted(relative, *self.outer)
         return met if self.velocity is None else met + self.velocity
 
+    def _copied(self, field: Tensor) -> Tensor:
+        """At the bodies: a derivative that kept a part of the field would keep all of it."""
+        return self.box.of(field).clone()
+
     def _within(self, field: Tensor, own: Tensor) -> Tensor:
+        """The field, and at the bodies another."""
+        field = field.clone()
         self.box.of(field).copy_(own)
         return field
 
@@ -239,14 +244,15 @@ def faces(
     if slope is not None:
         slope = box.of(slope[0]), box.of(slope[1])
     if outer is not None:
-        outer = tuple(box.of(one) for one in outer)
+        outer = _stacked(outer[:4], box), _stacked(outer[4:], box)
     return Faces(box, box.of(share), volume, opening, slope, outer, moved, box.of(near))
 
 
 def _around(reach: Bool[Tensor, "batch nx ny"], room: Room | None) -> Box:
     """The smallest box with all of them in it, or the room's."""
     across = [reach.any(0).any(dim).nonzero()[:, 0].tolist() for dim in (1, 0)]
-    ends = [(places[0], places[-1] + 1) if places else (0, 0) for places in across]
+    # Where no body is near, one face, of which nothing is changed.
+    ends = [(places[0], places[-1] + 1) if places else (0, 1) for places in across]
     box = Box(*ends[0], *ends[1])
     if room is None:
         return box
@@ -257,7 +263,8 @@ def _around(reach: Bool[Tensor, "batch nx ny"], room: Room | None) -> Box:
 
 
 def _outer(length: Tensor, share: Tensor, gradient: Pair) -> tuple[Tensor, ...]:
-    """Shares of the neighbours outside, on both sides of a face, one of which is zero."""
+    """Shares of the neighbours outside, on both sides of a face, one of which is zero: 1 after,
+    1 before, 2 after and 2 before along x, then along y."""
     found: list[Tensor] = []
     for n in gradient:
         along = n.abs() + 1e-12
@@ -267,17 +274,20 @@ def _outer(length: Tensor, share: Tensor, gradient: Pair) -> tuple[Tensor, ...]:
     return tuple(found)
 
 
-def _weighted(field: Tensor, outer: tuple[Tensor, ...]) -> Tensor:
-    """The sum of the neighbours by their shares, in the order of :attr:`Faces.outer`."""
-    nx, ny = field.shape[-2:]
+def _stacked(shares: tuple[Tensor, ...], box: Box) -> Tensor:
+    after, before, second_after, second_before = (box.of(one) for one in shares)
+    return torch.stack([second_before, before, torch.zeros_like(after), after, second_after], -1)
+
+
+def _weighted(
+    field: Float[Tensor, "batch x y"],
+    along_x: Float[Tensor, "batch x y 5"],
+    along_y: Float[Tensor, "batch x y 5"],
+) -> Float[Tensor, "batch x y"]:
+    """The sum of the neighbours by their shares."""
     wide = torch.nn.functional.pad(field, (2, 2, 2, 2))
-    columns, rows = wide[:, :, 2:-2], wide[:, 2:-2]
-    found = torch.zeros_like(field)
-    for share, k in zip(outer[:4], (3, 1, 4, 0), strict=True):
-        found = found + share * columns[:, k : k + nx]
-    for share, k in zip(outer[4:], (3, 1, 4, 0), strict=True):
-        found = found + share * rows[:, :, k : k + ny]
-    return found
+    columns, rows = wide[:, :, 2:-2].unfold(1, 5, 1), wide[:, 2:-2].unfold(2, 5, 1)
+    return (along_x * columns + along_y * rows).sum(-1)
 
 
 def _met(field: Tensor, share: Tensor, slope: Pair | None) -> Tensor:

@@ -15,8 +15,8 @@ from physgen.solvers.bodies import Body
 from physgen.solvers.fluid import Fixed, Flow, FlowState
 from physgen.solvers.immersion import Immersed
 
-WEIGHT = 2
-"""Memory of one step's derivative, in states."""
+WEIGHT = 7
+"""Memory that one step's derivative takes, in states: two that it keeps, and gaps between them."""
 MEMORY = 1e9
 """Bytes of derivatives from which on steps are rather made once more."""
 LOOKS = 25
@@ -213,11 +213,11 @@ def differentiable(
 ) -> tuple[FlowState, Float[Tensor, "batch steps body 2"]]:
     """``steps`` steps and the force at each, with a gradient that needs bounded memory.
 
-    What a step leaves for its derivative is some :data:`WEIGHT` times a state. The last ``every``
+    What a step leaves for its derivative takes :data:`WEIGHT` times a state. The last ``every``
     steps keep it. Of those before only each ``every``-th state is kept, and the steps between are
-    made once more on the way back, which costs another forward pass. By default ``every`` is what
-    fits into :data:`MEMORY`, or what needs the least, the root of ``steps / WEIGHT``, if that is
-    more.
+    made once more on the way back, which costs them another forward pass. By default ``every`` is
+    what fits into :data:`MEMORY`, or what needs the least, the root of ``steps / WEIGHT``, if that
+    is more.
 
     Raises:
         ValueError: no step is asked for.
