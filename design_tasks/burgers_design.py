@@ -14,10 +14,11 @@ import abc
 from dataclasses import dataclass, field, replace
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from physgen.condition import Condition, Projected
-from physgen.datasets.burgers_control import DT, POINTS
+from physgen.datasets.burgers_control import DT, INTERVALS, POINTS, draw
 from physgen.denoiser import Learned
 from physgen.descent import descend
 from physgen.design_tasks.burgers_control import BurgersControl, Setting, simulate
@@ -29,6 +30,7 @@ from physgen.design_tasks.burgers_prior import (
     ForcesAlone,
     hints,
     known,
+    span,
     split,
     without_states,
 )
@@ -42,6 +44,7 @@ from physgen.predictor import DDIM, DPMpp2M, Predictor
 from physgen.sampler import AsMarginal, sample, unit_noise
 from physgen.shapes import PerSample, Sample, State, Trajectory
 from physgen.solvers.evolution import Controls
+from physgen.solvers.walled_burgers import WalledBurgers
 
 
 class Way(abc.ABC):
@@ -287,12 +290,69 @@ def aim(task: BurgersControl, propose: Proposer, simulations: int) -> Polished:
     return Polished(best, torch.stack(costs) if costs else least.new_zeros(0, len(least)))
 
 
+@dataclass(frozen=True)
+class Coordinates:
+    """Forces by numbers that the last state feels alike, on average."""
+
+    forces: Float[Tensor, "variable interval 1 x"]
+    """What each number stands for."""
+    inverse: Float[Tensor, "interval x variable"]
+
+    def force(self, numbers: Float[Tensor, "batch variable"]) -> Controls:
+        return torch.einsum("bv,vtcx->btcx", numbers, self.forces)
+
+    def of(self, force: Controls) -> Float[Tensor, "batch variable"]:
+        """The numbers of forces in the prior's span, see :func:`~physgen.design_tasks.burgers_prior.span`."""
+        return torch.einsum("btcx,txv->bv", force, self.inverse)
+
+
+def felt_alike(setting: Setting, trajectories: int = 16, damping: float = 0.01) -> Coordinates:
+    r"""Coordinates in which the mean Hessian of the objective is nearly the identity.
+
+    With the slopes :math:`B = \partial u(T) / \partial w` of some training trajectories, by
+    differences, over an orthonormal basis of the forces' span, numbers :math:`y` stand for the
+    forces :math:`(\overline{B^\top B} + \text{damping}\, \lambda_1)^{-1/2} y`, where
+    :math:`\lambda_1` is the largest eigenvalue of the mean. What is late and near the wall is felt many
+    times as much as what is early, whatever the trajectory; a descent in these numbers need not
+    find that out.
+    """
+    values, vectors = torch.linalg.eigh(span(setting.forced).double())
+    lines = vectors[:, values > 0.5].T.float()
+    count = INTERVALS * len(lines)
+    basis = torch.einsum("st,kx->sktx", torch.eye(INTERVALS), lines).reshape(
+        count, INTERVALS, 1, -1
+    )
+    state, force = draw(range(trajectories), setting.outer, WalledBurgers(points=POINTS))
+    many = (force[:, None] + STEP * basis).flatten(0, 1)
+    with torch.no_grad():
+        moved = simulate(state.repeat_interleave(count, 0), many, SLOPES)[:, -1, 0]
+        last = simulate(state, force, SLOPES)[:, -1, 0]
+    slopes = (moved.unflatten(0, (-1, count)) - last[:, None])[..., setting.observed] / STEP
+    hessian = torch.einsum("nvx,nwx->vw", slopes, slopes).double()
+    values, vectors = torch.linalg.eigh(hessian / hessian.diagonal().max())
+    root = (values + damping * values[-1]).sqrt()
+    out, back = ((vectors * scale) @ vectors.T for scale in (1 / root, root))
+    forces = (out.float() @ basis.flatten(1)).reshape(basis.shape)
+    inverse = (basis.flatten(1).T @ back.float()).unflatten(0, (INTERVALS, -1))
+    return Coordinates(forces, inverse)
+
+
+STEP = 0.05
+"""Of the differences by which slopes are found, in m/s²."""
+SLOPES = 1e-3
+"""Time step of the solver for them, in s."""
+
+
 def polish(task: BurgersControl, drawn: Drawn, gradients: int) -> Polished:
-    """Forces improved by L-BFGS through the true solver, from the prior's first states."""
-    first = drawn.velocity[:, 0]
+    """Forces improved by L-BFGS through the true solver, from the prior's first states.
 
-    def cost(force: Controls) -> PerSample:
-        return task.objective_from(first, force)
+    The descent is in numbers that are :func:`felt_alike`.
+    """
+    first, coordinates = drawn.velocity[:, 0], felt_alike(task.setting)
 
-    found = descend(cost, task.allowed(drawn.force), gradients, bound=0.0)
-    return Polished(replace(drawn, force=found.x), found.costs)
+    def cost(numbers: Sample) -> PerSample:
+        return task.objective_from(first, coordinates.force(numbers))
+
+    start = coordinates.of(task.allowed(drawn.force))
+    found = descend(cost, start, gradients, bound=0.0)
+    return Polished(replace(drawn, force=coordinates.force(found.x)), found.costs)

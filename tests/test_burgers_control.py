@@ -24,6 +24,7 @@ from physgen.design_tasks.burgers_design import (
     Told,
     aim,
     energy,
+    felt_alike,
     polish,
     proposer,
 )
@@ -371,6 +372,17 @@ def test_a_polish_goes_on_from_the_prior(tasks: dict[str, BurgersControl]) -> No
         torch.testing.assert_close(found.costs[-1], task.objective(found.drawn.force))
     assert found.costs[-1].mean() < 0.3 * found.costs[0].mean()
     assert torch.equal(found.drawn.velocity, drawn.velocity)
+
+
+def test_numbers_that_are_felt_alike_stand_for_the_forces_of_the_span() -> None:
+    setting = SETTINGS["fo-pc"]
+    coordinates = felt_alike(setting, 2)
+    force = simulate(range(3), True, 2e-3).force
+    smooth = force @ span(setting.forced)
+    again = coordinates.force(coordinates.of(smooth))
+    torch.testing.assert_close(again, smooth, atol=1e-3, rtol=1e-3)
+    early, late = (coordinates.forces[:, k].square().sum() for k in (0, -1))
+    assert early > late  # what is late is felt more, so that a number stands for less of it
 
 
 def test_a_price_on_energy_lowers_it_and_reweighting_asks_the_network_twice(
