@@ -85,7 +85,7 @@ def console(machine: bool = False) -> "Console":
 def tasks(arguments: Arguments) -> None:
     for command in COMMANDS:
         if command.words[0] == "design":
-            print(f"{command.words[1]:<10}{command.about}")
+            print(f"{command.words[1]:<17}{command.about}")
 
 
 def design_nbody(arguments: Arguments) -> None:
@@ -98,6 +98,25 @@ def design_nbody(arguments: Arguments) -> None:
     out = console(machine)
     with stages() as shown:
         verdict = design_nbody(options, shown)
+    if machine:
+        print(json.dumps(asdict(verdict), allow_nan=False))
+        return
+    out.print(table(verdict))
+    for line in verdict.warnings:
+        out.print(f"[yellow]Note:[/] {line}")
+    out.print(f"Look at {options.out / 'report.html'}")
+
+
+def design_burgers_control(arguments: Arguments) -> None:
+    from physgen.design_tasks.burgers_run import BurgersOptions, design_burgers
+    from physgen.verdict import table
+
+    machine = "--json" in arguments
+    rest = [word for word in arguments if word != "--json"]
+    options = parse(BurgersOptions, "design burgers-control", rest)
+    out = console(machine)
+    with stages() as shown:
+        verdict = design_burgers(options, shown)
     if machine:
         print(json.dumps(asdict(verdict), allow_nan=False))
         return
@@ -189,6 +208,12 @@ def train_airfoil(arguments: Arguments) -> None:
     from physgen.design_tasks.airfoil_train import AirfoilTraining, train_airfoil
 
     _train(parse(AirfoilTraining, "train airfoil", arguments), train_airfoil)
+
+
+def train_burgers_control(arguments: Arguments) -> None:
+    from physgen.design_tasks.burgers_train import BurgersTraining, train_burgers
+
+    _train(parse(BurgersTraining, "train burgers-control", arguments), train_burgers)
 
 
 def train_nbody(arguments: Arguments) -> None:
@@ -409,6 +434,11 @@ def progress(what: str, total: int) -> Iterator[Callable[[int, str], None]]:
 COMMANDS = (
     Command(("tasks",), "What can be designed, one line each.", tasks),
     Command(("design", "airfoils"), "Airfoils that together have less drag.", design_airfoils),
+    Command(
+        ("design", "burgers-control"),
+        "Forces that take a velocity from one state to another.",
+        design_burgers_control,
+    ),
     Command(("design", "nbody"), "Discs in a box that end close to its centre.", design_nbody),
     Command(
         ("generate", "burgers-control"),
@@ -442,6 +472,11 @@ COMMANDS = (
         )
     ),
     Command(("train", "airfoil"), "The prior of one airfoil in any stream.", train_airfoil),
+    Command(
+        ("train", "burgers-control"),
+        "The prior of a velocity between walls and its force.",
+        train_burgers_control,
+    ),
     Command(("train", "nbody"), "The prior of two discs over a short window.", train_nbody),
     *(
         Command(("simulate", name), about, simulate(name))

@@ -1,0 +1,142 @@
+"""Burgers control: the whole table, a setting a row, and what each choice of the method brings.
+
+``python benchmarks/burgers_control.py`` designs a force for each of 500 test targets in the three
+settings, from the prior alone, aimed again and polished, and prints mean objectives and energies
+with 95 % intervals beside the figures of DiffPhyCon (Wei et al., 2024), and what L-BFGS from
+scratch needs. ``--ablate`` prints prior reweighting, inpainting and diffusion instead, paired:
+the same targets and noise.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import tyro
+from scipy import stats
+from torch import Tensor
+
+from physgen.cli import stages
+from physgen.design_tasks.burgers_control import SETTINGS, BurgersControl
+from physgen.design_tasks.burgers_design import Diffusion, Flow, Inpainted, Told, proposer
+from physgen.design_tasks.burgers_prior import WEIGHTS, load_prior
+from physgen.design_tasks.burgers_run import BurgersOptions, design_burgers
+from physgen.verdict import Figure, Verdict, load_verdict
+
+PUBLISHED = {"fo-pc": 0.00037, "po-fc": 0.01103, "po-pc": 0.00494}
+"""The objective of DiffPhyCon by its paper, as quoted by others, with 39 to 141 M parameters."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of the table of Burgers control."""
+
+    designs: int = 500
+    """Test targets."""
+    baselines: int = 50
+    """Targets for which L-BFGS is run from scratch."""
+    aims: int = 3
+    """Simulations of a row that is aimed again."""
+    polish: int = 7
+    """Gradients of a row that is polished after it."""
+    seed: int = 0
+    """Of the noise."""
+    ablate: bool = False
+    """What reweighting, inpainting and diffusion bring, instead."""
+    weights: Path = WEIGHTS
+    """The trained prior."""
+    out: Path = Path("runs/benchmark-burgers")
+    """Folder for the verdicts; those that are there are not made again."""
+
+
+def shown(figure: Figure) -> str:
+    half = (figure.ci95[1] - figure.ci95[0]) / 2
+    return f"{figure.mean:.2e} ± {half:.0e}"
+
+
+def verdict(options: BurgersOptions) -> Verdict:
+    kept = options.out / "verdict.json"
+    if kept.exists():
+        return load_verdict(kept)
+    with stages() as progress:
+        return design_burgers(options, progress)
+
+
+def rows(table: Table) -> None:
+    print("| setting | method | calls | J (m²/s²) | median | energy | DiffPhyCon |")
+    print("|---|---|---|---|---|---|---|")
+    for name in SETTINGS:
+        plain = BurgersOptions(
+            setting=name,
+            designs=table.designs,
+            baselines=table.baselines,
+            seed=table.seed,
+            weights=table.weights,
+            out=table.out / f"{name}-{table.seed}",
+        )
+        helped = replace(plain, baselines=0, aims=table.aims)
+        many = [
+            plain,
+            replace(helped, out=table.out / f"{name}-{table.seed}-aims"),
+            replace(helped, polish=table.polish, out=table.out / f"{name}-{table.seed}-polish"),
+            replace(
+                helped, aims=0, polish=10, out=table.out / f"{name}-{table.seed}-polish-alone"
+            ),
+        ]
+        found = [verdict(options) for options in many]
+        for other, row in found[0].baselines.items():
+            print(line(name, f"{other} ({row.designs})", row.solver_calls, row.figures))
+        for one in found:
+            published = f"{PUBLISHED[name]:.1e}" if one is found[0] else ""
+            print(line(name, one.method, one.solver_calls, one.figures, published), flush=True)
+
+
+def line(
+    setting: str, method: str, calls: int, figures: Mapping[str, Figure], published: str = ""
+) -> str:
+    objective, energy = figures["objective"], figures["energy"]
+    cells = (shown(objective), f"{objective.median:.1e}", f"{energy.mean:.0f}", published)
+    return "| " + " | ".join((setting, method, str(calls), *cells)) + " |"
+
+
+def paired(values: Tensor, reference: Tensor) -> str:
+    """The mean of a difference over the mean of what it is from, with its interval."""
+    apart = (values - reference).double() / reference.double().mean()
+    half = stats.t.ppf(0.975, len(apart) - 1) * apart.std().item() / math.sqrt(len(apart))
+    return f"{100 * apart.mean().item():+.1f} ± {100 * half:.1f} %"
+
+
+def ablations(table: Table) -> None:
+    model = load_prior(table.weights)
+    told, flow = Told(), Flow()
+    kinds = {
+        "flow, 8": (flow, told, 1.0, 0.0),
+        **{f"gamma {g}": (flow, told, g, 0.0) for g in (0.7, 0.9, 1.5, 2.5)},
+        **{f"price {p}": (flow, told, 1.0, p) for p in (0.001, 0.003)},
+        **{f"flow, {n}": (Flow(n), told, 1.0, 0.0) for n in (1, 2, 4, 16)},
+        **{f"diffusion, {n}": (Diffusion(n), told, 1.0, 0.0) for n in (8, 16)},
+        **{f"inpainted, {r} x 8": (flow, Inpainted(r), 1.0, 0.0) for r in (1, 4)},
+    }
+    print("| setting | prior | evaluations | J (m²/s²) | against the first | energy |")
+    print("|---|---|---|---|---|---|")
+    for name, setting in SETTINGS.items():
+        task = BurgersControl(setting, table.designs)
+        reference: Tensor | None = None
+        for kind, (way, asking, gamma, price) in kinds.items():
+            generator = torch.Generator().manual_seed(table.seed)
+            propose = proposer(model, task, way, generator, asking, gamma, price)
+            drawn = propose(task.first, task.last)
+            with torch.no_grad():
+                cost = task.objective(drawn.force)
+            reference = cost if reference is None else reference
+            energy = task.allowed(drawn.force).square().flatten(1).sum(1).mean().item()
+            cells = (f"{cost.mean().item():.2e}", paired(cost, reference), f"{energy:.0f}")
+            row = (name, kind, f"{drawn.evaluations:.0f}", *cells)
+            print("| " + " | ".join(row) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    options = tyro.cli(Table)
+    torch.set_num_threads(1)
+    (ablations if options.ablate else rows)(options)

@@ -1,0 +1,97 @@
+"""Pictures of Burgers control: forces, what they do, and what each gradient brings."""
+
+from pathlib import Path
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Canvas
+from torch import Tensor
+
+from physgen.design_tasks.burgers_control import BurgersControl, Judged
+from physgen.design_tasks.burgers_design import Drawn
+from physgen.files import whole
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#4D4D4D")
+"""Told apart by the colour-blind (Okabe & Ito)."""
+
+
+def draw_designs(path: Path, task: BurgersControl, drawn: Drawn, judged: Judged) -> None:
+    """Best, middling and worst design: force and velocity over space and time, and the end."""
+    order = judged.objective.argsort()
+    count = min(3, len(order))
+    chosen = order[torch.linspace(0, len(order) - 1, count).round().long()].tolist()
+    names = ("best", "median", "worst") if count == 3 else ("best", "worst")[:count]
+    canvas = Canvas(figsize=(11.5, 2.7 * count + 0.3), layout="constrained")
+    axes = canvas.subplots(count, 3, squeeze=False, width_ratios=(1, 1, 1.15))
+    for (left, middle, right), name, design in zip(axes, names, chosen, strict=True):
+        force = task.allowed(drawn.force)[design, :, 0]
+        _over_time(canvas, left, force, "force $w$ [m/s²]")
+        left.set_ylabel(f"{name}\ntime [s]")
+        _over_time(canvas, middle, judged.simulated[design, :, 0], "velocity $u$ [m/s]")
+        _ends(right, task, drawn, judged, design)
+    for axis in axes[-1]:
+        axis.set_xlabel("x [m]")
+    _save(canvas, path)
+
+
+def _over_time(canvas: Canvas, axis: Axes, values: Tensor, label: str) -> None:
+    most = max(values.abs().max().item(), 1e-6)
+    shown = axis.imshow(
+        values.numpy(),
+        origin="lower",
+        aspect="auto",
+        extent=(0, 1, 0, 1),
+        cmap="RdBu_r",
+        vmin=-most,
+        vmax=most,
+        interpolation="nearest",
+    )
+    canvas.colorbar(shown, ax=axis, label=label)
+
+
+def _ends(axis: Axes, task: BurgersControl, drawn: Drawn, judged: Judged, design: int) -> None:
+    place = torch.arange(1, task.first.shape[-1] + 1) / (task.first.shape[-1] + 1)
+    hidden = ~task.setting.observed
+    if hidden.any():
+        low, high = place[hidden][0].item(), place[hidden][-1].item()
+        axis.axvspan(low, high, color="0.93", lw=0)
+    axis.plot(place, task.first[design, 0], color=COLOURS[3], lw=1, ls=":", label="first")
+    axis.plot(place, task.last[design, 0], color=COLOURS[1], lw=3, alpha=0.45, label="wanted")
+    axis.plot(place, judged.simulated[design, -1, 0], color=COLOURS[0], lw=1.3, label="reached")
+    claimed = drawn.velocity[design, -1, 0]
+    axis.plot(place, claimed, color=COLOURS[2], lw=1, ls="--", label="as the prior has it")
+    axis.set_title(f"$J$ = {judged.objective[design].item():.2g} m²/s²", fontsize=9)
+    axis.set_xlim(0, 1)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(fontsize=7, frameon=False)
+
+
+def draw_calls(path: Path, helped: Tensor, scratch: Tensor) -> None:
+    """The mean objective against calls of the solver, from the prior and from no force."""
+    canvas = Canvas(figsize=(6.4, 3.6), layout="constrained")
+    axis = canvas.subplots()
+    rows = (("from the prior", helped), ("from no force", scratch))
+    for (name, costs), colour in zip(rows, COLOURS, strict=False):
+        if not costs.numel():
+            continue
+        calls = torch.arange(1, len(costs) + 1)
+        low, high = (costs.quantile(share, dim=1) for share in (0.1, 0.9))
+        axis.fill_between(calls, low, high, color=colour, alpha=0.15, lw=0)
+        axis.plot(calls, costs.mean(1), color=colour, lw=2, label=f"{name}, mean")
+    if axis.lines:
+        axis.set_yscale("log")
+        axis.set_xscale("log")
+        axis.legend(frameon=False)
+    else:
+        axis.text(0.5, 0.5, "the solver was not asked", ha="center")
+    axis.set_xlabel("calls of the true solver for each design")
+    axis.set_ylabel("objective [m²/s²]; band: 10 to 90 %")
+    axis.spines[["top", "right"]].set_visible(False)
+    _save(canvas, path)
+
+
+def _save(canvas: Canvas, path: Path) -> None:
+    FigureCanvasAgg(canvas)
+    with whole(path) as part:
+        canvas.savefig(part, format="png", dpi=150)
