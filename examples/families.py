@@ -22,7 +22,7 @@ from zuko.flows import NSF
 
 from physgen.adversarial import Adversarial, Through, Told, calm, contest
 from physgen.autoregressive import Forecasting, NextFrame, extend
-from physgen.classifier import Classified, ClassifierFree, Dropping, Recognising
+from physgen.classifier import Classified, ClassifierFree, Conditioned, Dropping, Recognising
 from physgen.contrastive import Contrastive, divergence
 from physgen.denoiser import Learned, NoisePrediction, VelocityPrediction
 from physgen.density import At, Density
@@ -39,7 +39,7 @@ from physgen.path import Cosine, Rectified
 from physgen.perceptron import Perceptron
 from physgen.preconditioned import Denoising, Preconditioned
 from physgen.predictor import DDIM, Ancestral, DPMpp2M
-from physgen.sampler import anneal, chains, sample, unit_noise
+from physgen.sampler import chains, sample, unit_noise
 from physgen.testbeds import bars, ring, source, wasserstein
 from physgen.variational import Autoencoder, bound
 
@@ -195,9 +195,8 @@ def classifier_guidance(steps: int, count: int, g: torch.Generator) -> Drawn:
     fit(model, loss, lambda k, g: loss.draw(data(k, g), g), steps)
     judge, judging = Perceptron(3, 2), Recognising(loss)
     fit(judge, judging, lambda k, g: judging.draw(*labels(g), g), steps)
-    total = Learned(model) + Classified(judging.classifier(judge), 1)
-    start = unit_noise(count, (2,), g)
-    x = anneal(total, start, GRID, g, Ancestral(), MALA(0.3, 0.15), 2).x
+    given = Conditioned(Learned(model), Classified(judging.classifier(judge), 1))
+    x = sample(given, unit_noise(count, (2,), g), GRID, DPMpp2M(), g)
     return Drawn(x, first_two(count), "two modes of five")
 
 
@@ -211,8 +210,8 @@ def classifier_free_guidance(steps: int, count: int, g: torch.Generator) -> Draw
     fit(model, loss, draw, steps)
     with_label, without = Learned(model, torch.eye(2)[1:]), Learned(model, torch.zeros(1, 2))
     guided = ClassifierFree(with_label, without, 1.5)
-    x = anneal(guided, unit_noise(count, (2,), g), GRID, g, Ancestral(), MALA(0.3, 0.15), 2).x
-    return Drawn(x, first_two(count), "two modes of five, weight 1.5")
+    x = sample(guided, unit_noise(count, (2,), g), GRID, Ancestral(), g)  # or anneal, with moves
+    return Drawn(x, first_two(count), "weight 1.5, no moves")
 
 
 def jumps(count: int, length: int, generator: torch.Generator) -> Tensor:
