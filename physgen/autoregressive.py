@@ -57,6 +57,9 @@ def extend(
 ) -> Float[Tensor, "batch longer *frame"]:
     """Sequences made longer.
 
+    Each frame begins as the one before it with noise. Noise alone would lose as much of the mean
+    as the spread of a frame is of the first level, and sequences would pass that on.
+
     Arguments:
         frames: The next frame, given as many as ``past`` has.
         past: The first frames of every sequence.
@@ -69,7 +72,7 @@ def extend(
     sequence = list(past.unbind(1))
     for _ in range(count):
         term = frames.given(torch.stack(sequence[-memory:], 1))
-        start = noise_like(sequence[-1], generator)
+        start = sequence[-1] / grid.levels[0] + noise_like(sequence[-1], generator)
         sequence.append(sample(term, start, grid, predictor, generator))
     return torch.stack(sequence, 1)
 

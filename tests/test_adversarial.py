@@ -101,9 +101,9 @@ LAW = gaussian(torch.tensor([0.6, -0.4]), torch.tensor([[0.8, 0.3], [0.3, 0.5]])
 def test_a_generator_learns_the_moments_and_the_discriminator_gives_up() -> None:
     torch.manual_seed(0)
     model = Adversarial(nn.Linear(2, 2), Bilinear(), White((2,)), penalty=0.5)
-    fit(model, contest, lambda _, g: model.draw(LAW.sample(512, g), g), 800)
+    fit(model, contest, lambda _, g: model.draw(LAW.sample(256, g), g), 800)
     x = model.sample(8000, source(1))
-    torch.testing.assert_close(x.mean(0), LAW.mean[0], atol=0.1, rtol=0)
+    torch.testing.assert_close(x.mean(0), LAW.mean[0], atol=0.12, rtol=0)
     torch.testing.assert_close(x.T.cov(), LAW.covariance[0], atol=0.12, rtol=0)
     with torch.no_grad():
         assert model.discriminator(x).abs().mean() < 0.2

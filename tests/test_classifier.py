@@ -119,6 +119,7 @@ def labelled(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 TWO = ring(2, 0.4)
 
 
+@pytest.mark.slow
 def test_a_trained_classifier_agrees_with_bayes_rule() -> None:
     torch.manual_seed(0)
     network, recognising = Perceptron(3, 2, 32, 2), Recognising(Denoising(0.8, mean=0.0))
@@ -132,6 +133,7 @@ def test_a_trained_classifier_agrees_with_bayes_rule() -> None:
         assert (said - exact).abs().mean() < 0.04
 
 
+@pytest.mark.slow
 def test_one_network_learns_with_and_without_labels() -> None:
     torch.manual_seed(0)
     model = Preconditioned(Perceptron(5, 2, 32, 2), 0.8)

@@ -38,14 +38,14 @@ class Quadratic(nn.Module):
 
 
 def fast(weights: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    return torch.optim.Adam(weights, 0.04)
+    return torch.optim.Adam(weights, 0.05)
 
 
 def learned(law: GaussianMixture) -> Quadratic:
     model = Contrastive(
-        Quadratic(), MALA(0.3), White((2,)), 4000, source(), moves=4, fresh=0.0, penalty=0.0
+        Quadratic(), MALA(0.3), White((2,)), 2000, source(), moves=3, fresh=0.0, penalty=0.0
     )
-    fit(model, divergence, lambda _, g: model.draw(law.sample(2000, g), g), 200, fast)
+    fit(model, divergence, lambda _, g: model.draw(law.sample(1000, g), g), 150, fast)
     network = model.network
     assert isinstance(network, Quadratic)
     return network

@@ -24,7 +24,7 @@ GRID = log_snr(7, 0.1, 20.0)
 
 def mean_nats(variance: Fixed, grid: Grid) -> tuple[float, float]:
     """Of the exact denoiser of white data, and the standard error."""
-    x = LAW.sample(20_000, source()).double()
+    x = LAW.sample(10_000, source()).double()
     nats = evidence(LAW, variance, LAW, x, grid, source(1)).nats
     return nats.mean().item(), nats.std().item() / math.sqrt(len(x))
 
@@ -33,12 +33,12 @@ def entropy() -> float:
     return 2 * math.log(math.tau * math.e * STD**2)
 
 
-@pytest.mark.parametrize("steps", [1, 3, 7])
+@pytest.mark.parametrize("steps", [1, 7, 30])
 def test_with_the_right_variance_the_bound_is_the_entropy_on_any_grid(steps: int) -> None:
     """A Gaussian's steps down are Gaussian, so that nothing is lost, however few they are."""
     nats, error = mean_nats(Largest(STD), log_snr(steps, 0.1, 20.0))
     assert nats == pytest.approx(entropy(), abs=4 * error)
-    assert error < 0.05
+    assert error < 0.06
 
 
 def test_with_the_smallest_variance_the_bound_is_off_by_its_closed_form() -> None:

@@ -1,4 +1,4 @@
-"""The gallery of samplers runs, draws what it says, and paints it."""
+"""The galleries of samplers and of model families run, draw what they say, and paint it."""
 
 import runpy
 from collections.abc import Callable
@@ -31,3 +31,26 @@ def test_the_gallery_paints_a_picture(tmp_path: Path, monkeypatch: pytest.Monkey
     GALLERY["main"](GALLERY["Options"](count=100, out=tmp_path / "gallery.png"))
     picture = imread(tmp_path / "gallery.png")
     assert picture.shape[:2] == (352, 1650) and picture[..., :3].std() > 0.05
+
+
+FAMILIES = runpy.run_path(str(Path(__file__).parent.parent / "examples" / "families.py"))
+
+
+@pytest.mark.parametrize("family", FAMILIES["GALLERY"], ids=lambda family: family.__name__)
+def test_a_family_of_the_gallery_trains_and_draws_what_can_be_compared(
+    family: Callable[[int, int, torch.Generator], Any],
+) -> None:
+    torch.manual_seed(0)
+    drawn = family(4, 40, torch.Generator().manual_seed(1))
+    assert drawn.x.shape == drawn.like.shape == (40, 2)
+    assert drawn.x.isfinite().all() and not drawn.x.requires_grad
+
+
+def test_the_gallery_of_families_paints_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = (FAMILIES["flow_matching_transported"], FAMILIES["normalizing_flow"])
+    monkeypatch.setitem(FAMILIES["main"].__globals__, "GALLERY", few)
+    FAMILIES["main"](FAMILIES["Options"](steps=3, count=60, out=tmp_path / "families.png"))
+    picture = imread(tmp_path / "families.png")
+    assert picture.shape[:2] == (340, 600) and picture[..., :3].std() > 0.05

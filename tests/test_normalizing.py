@@ -51,6 +51,13 @@ def test_a_flow_proposes_for_the_target_and_starts_its_bridge(flow: NormalizingF
     assert crossed.ess > weighed.ess
 
 
+def test_draws_are_those_of_unit_noise(flow: NormalizingFlow) -> None:
+    with torch.no_grad():
+        noise = flow.flow().transform(flow.sample(4000, source(5)))
+    torch.testing.assert_close(noise.mean(0), torch.zeros(2), atol=0.06, rtol=0)
+    torch.testing.assert_close(noise.T.cov(), torch.eye(2), atol=0.09, rtol=0)
+
+
 def test_a_flow_adds_to_other_energies(flow: NormalizingFlow) -> None:
     """The sum is weighed from the flow's draws: its normaliser is the overlap, known exactly."""
     other = gaussian(torch.tensor([0.5, 0.0]), 0.5 * torch.eye(2))
