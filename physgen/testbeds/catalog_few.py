@@ -89,6 +89,11 @@ def network() -> Preconditioned:
         return Preconditioned(Perceptron(2, width=64, layers=2), SPREAD)
 
 
+def lessons(size: Size) -> int:
+    """Steps of training of a halving; others take two and three times as many."""
+    return 7 * size.levels - 80
+
+
 def noised(objective: Taught | Consistency) -> Draw:
     return lambda step, generator: objective.draw(LAW.sample(BATCH, generator), generator)
 
@@ -108,7 +113,7 @@ def halved(size: Size, into: int) -> Student:
         model = before.model
         leap = Leap(before, before.grid, 2, SPREAD)
     objective = Taught(leap, OnGrid(leap.grid), SPREAD)
-    student = trained(model, objective, noised(objective), 6 * size.levels)
+    student = trained(model, objective, noised(objective), lessons(size))
     return Student(student, leap.grid, DDIM(), SPREAD)
 
 
@@ -126,13 +131,13 @@ def reflowed(size: Size) -> Score:
         some = torch.randint(len(pairs.x), (BATCH,), generator=generator)
         return objective.draw(Coupling(pairs.x[some], pairs.noise[some]), generator)
 
-    return Learned(trained(network(), objective, draw, 12 * size.levels))
+    return Learned(trained(network(), objective, draw, 2 * lessons(size)))
 
 
 @cache
 def consistent(size: Size) -> Score:
     objective = Consistency(LAW, log_snr(8, 0.03, HIGHEST), SPREAD)
-    return Learned(trained(network(), objective, noised(objective), 18 * size.levels))
+    return Learned(trained(network(), objective, noised(objective), 3 * lessons(size)))
 
 
 def _straight(steps: int) -> Grid:
