@@ -194,10 +194,13 @@ def compare(prior: Score, student: Student, grid: Grid, draws: int = 100) -> dic
         f"prior, {few.steps} evaluations by DPM-Solver++": (prior, few, DPMpp2M()),
         f"student, {few.steps} evaluations": (student, few, student.predictor),
     }
-    scores, ends = {}, sample(prior, start, grid, euler, generator)
-    for name, (term, levels, predictor) in walks.items():
-        x = sample(term, start, levels, predictor, generator)
-        motion = unscaled(x)
-        scores[f"mae of {name}"] = (task.simulate(motion[:, 0]) - motion).abs().mean().item()
-        scores[f"off: {name}"] = (x - ends).square().mean().sqrt().item()
-    return {name: round(value, 5) for name, value in scores.items()}
+    drawn = [
+        sample(term, start, levels, predictor, generator)
+        for term, levels, predictor in walks.values()
+    ]
+    motion = unscaled(torch.cat(drawn))
+    error = (task.simulate(motion[:, 0]) - motion).abs().view(len(walks), -1).mean(1).tolist()
+    scores = {f"mae of {name}": round(mae, 5) for name, mae in zip(walks, error, strict=True)}
+    for name, x in zip(walks, drawn, strict=True):
+        scores[f"off: {name}"] = round((x - drawn[0]).square().mean().sqrt().item(), 5)
+    return scores
