@@ -199,8 +199,9 @@ def compare(prior: Score, student: Student, grid: Grid, draws: int = 100) -> dic
         for term, levels, predictor in walks.values()
     ]
     motion = unscaled(torch.cat(drawn))
-    error = (task.simulate(motion[:, 0]) - motion).abs().view(len(walks), -1).mean(1).tolist()
-    scores = {f"mae of {name}": round(mae, 5) for name, mae in zip(walks, error, strict=True)}
+    error = (task.simulate(motion[:, 0]) - motion).abs().unflatten(0, (len(walks), -1))
+    mae = error.flatten(1).mean(1).tolist()
+    scores = {f"mae of {name}": round(value, 5) for name, value in zip(walks, mae, strict=True)}
     for name, x in zip(walks, drawn, strict=True):
         scores[f"off: {name}"] = round((x - drawn[0]).square().mean().sqrt().item(), 5)
     return scores
