@@ -27,7 +27,7 @@ from physgen.energy import Score
 from physgen.gaussian import GaussianMixture
 from physgen.grid import Grid, from_path, log_snr
 from physgen.path import Rectified
-from physgen.perceptron import Perceptron
+from physgen.perceptron import Modulated
 from physgen.preconditioned import Preconditioned
 from physgen.predictor import DDIM, Anew, DPMpp2M, Predictor
 from physgen.reflow import Coupling, Reflow, couple
@@ -81,7 +81,7 @@ def taught(
 
 def network() -> Preconditioned:
     torch.manual_seed(0)
-    return Preconditioned(Perceptron(2), SPREAD)
+    return Preconditioned(Modulated(2), SPREAD)
 
 
 def progressive(options: Options) -> dict[int, Walk]:

@@ -19,9 +19,8 @@ import copy
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from physgen.denoiser import Denoiser, per_sample
 from physgen.preconditioned import Preconditioned
-from physgen.shapes import Level, PerSample, Sample
+from physgen.shapes import PerSample, Sample
 
 Control = Float[Tensor, "batch control *space"]
 """What a prior is told of each sample; vectors have no space."""
@@ -67,24 +66,6 @@ def controlled(prior: Preconditioned, channels: int, controls: int) -> Precondit
     """A model to be trained by :class:`~physgen.preconditioned.Denoising`, given controls.
 
     It is called with noisy samples, their levels and their controls; the prior is copied.
+    ``Learned(model, control)`` is then the denoiser of one control, or of one for each sample.
     """
     return Preconditioned(Branched(prior.network, channels, controls), prior.sigma_data)
-
-
-class Given(Denoiser):
-    """The denoiser of a model that was told one control.
-
-    Arguments:
-        model: Called with noisy samples, levels and controls.
-        control: One for all samples, or one for each.
-    """
-
-    def __init__(self, model: Preconditioned, control: Control) -> None:
-        super().__init__(model.sigma_data)
-        self.model = model
-        self.control = control
-
-    def clean(self, z: Sample, s: Level) -> Sample:
-        control = self.control.expand(len(z), *self.control.shape[1:])
-        out: Sample = self.model(z, per_sample(s, z), control)
-        return out

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from physgen.control import Given, controlled
+from physgen.control import controlled
 from physgen.denoiser import Learned
 from physgen.gaussian import GaussianMixture, gaussian
 from physgen.perceptron import Modulated
@@ -90,7 +90,7 @@ def test_a_control_learns_the_mean_given_a_wall_and_leaves_the_prior_alone(
                 x = law.sample(200, source(7))
                 z = x + level * torch.randn(x.shape, generator=source(8))
                 exact = law.denoise(z, level)
-                ours.append(Given(model, mask[None]).denoise(z, level) - exact)
+                ours.append(Learned(model, mask[None]).denoise(z, level) - exact)
                 alone.append(Learned(prior).denoise(z, level) - exact)
             error, without = (torch.cat(part).square().mean().sqrt() for part in (ours, alone))
             assert error < 0.4 * without
