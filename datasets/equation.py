@@ -29,9 +29,11 @@ class Drawn(NamedTuple):
     values: Float[Tensor, "sample time field *space"]
     """All fields, in the order of ``units``."""
     quality: Mapping[str, PerSample]
+    about: Mapping[str, str]
+    """What fields are, where their names do not say it."""
 
 
-class Ground(NamedTuple):
+class Site(NamedTuple):
     """Where the fields of a data set live."""
 
     places: tuple[Float[Tensor, "*space"], ...]
@@ -87,7 +89,7 @@ class EquationData(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def ground(self) -> Ground:
+    def site(self) -> Site:
         """Where the fields live."""
 
     @abc.abstractmethod
@@ -127,22 +129,23 @@ def write_shard(data: EquationData, seeds: range) -> None:
     torch.set_num_threads(1)
     with torch.no_grad():
         drawn = data.simulate(seeds)
-    ground, single = data.ground, drawn.values.float()
+    site, single = data.site, drawn.values.float()
     finite = single.isfinite().flatten(1).double().mean(1)
     quality = {name: one.double().numpy() for name, one in drawn.quality.items()}
     names = zip(data.units, single.unbind(2), strict=True)
     fields = Fields(
         name=data.name,
         time=drawn.time.float().numpy(),
-        axes=axes_of(ground.places),
+        axes=axes_of(site.places),
         values={name: one.numpy() for name, one in names},
         units=data.units,
         parameters=data.facts,
         recipe=data.recipe,
         seed=np.array(seeds, np.int64),
-        side=ground.side,
-        centring=ground.centring,
+        side=site.side,
+        centring=site.centring,
         quality={**quality, "finite": finite.numpy()},
+        about=drawn.about,
     )
     write_fields(data.shards()[seeds].path, fields)
 

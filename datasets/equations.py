@@ -187,7 +187,6 @@ class KuramotoData(EvolvingData):
     points: int = 256
     """Along the interval."""
     before: float = 100.0
-    """How long a front has burnt when a trajectory begins, in s."""
     time: float = 100.0
     frames: int = 200
     dt: float = 0.05
@@ -208,15 +207,7 @@ class KuramotoData(EvolvingData):
     @property
     def problem(self) -> Problem:
         box = _box(self.points, self.length, 1)
-        plain = periodic(self.name, KuramotoSivashinsky(), box, self.dt)
-        if not self.before >= 0:
-            raise ValueError(f"before must not be negative, got {self.before}")
-
-        def start(count: int, generator: torch.Generator) -> State:
-            state = plain.start(count, generator)
-            return plain.solver.march(state, state[:, :0], round(self.before / self.dt))
-
-        return replace(plain, start=start)
+        return periodic(self.name, KuramotoSivashinsky(), box, self.dt)
 
     def kept(self, trajectory: Trajectory) -> dict[str, Amount]:
         return {"mean": mean_of(trajectory)}

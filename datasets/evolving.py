@@ -12,6 +12,7 @@ Figures of each sample:
 """
 
 import abc
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -19,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.datasets.equation import Drawn, EquationData, Ground, own_generators
+from physgen.datasets.equation import Drawn, EquationData, Site, own_generators
 from physgen.shapes import PerSample, Trajectory
 from physgen.solvers.catalogue import Problem
 from physgen.solvers.evolution import drive, residual, whole_steps
@@ -40,6 +41,8 @@ class EvolvingData(EquationData):
     """Instants to keep, besides the first."""
     dt: float
     """The longest time step, in s; an interval between instants is a whole number of steps."""
+    before: float = 0.0
+    """How long it has gone on already when a trajectory begins, unforced, in s."""
     double: bool = True
     """Compute in double precision; files are in single precision."""
 
@@ -54,6 +57,8 @@ class EvolvingData(EquationData):
 
     @final
     def check(self) -> None:
+        if not 0 <= self.before < math.inf:
+            raise ValueError(f"before must not be negative, got {self.before}")
         self.problem.with_step(self.step)  # refuses what a solver cannot do
 
     @property
@@ -71,11 +76,11 @@ class EvolvingData(EquationData):
 
     @property
     @final
-    def ground(self) -> Ground:
+    def site(self) -> Site:
         grid = self.problem.grid
         places = grid.places(torch.zeros(1, dtype=torch.float64))
         side = "PERIODIC" if isinstance(grid, Periodic) else "WALL"
-        return Ground(places, side, "point" if isinstance(grid, Walled) else "cell")
+        return Site(places, side, "point" if isinstance(grid, Walled) else "cell")
 
     @final
     def simulate(self, seeds: range) -> Drawn:
@@ -87,6 +92,8 @@ class EvolvingData(EquationData):
         state, controls = (torch.cat(part).to(kind) for part in zip(*begun, strict=True))
         solver = problem.with_step(self.step)
         steps = whole_steps(self.time, self.frames, self.dt)
+        if late := round(self.before / self.step):
+            state = solver.march(state, state[:, :0], late)
         trajectory = drive(solver, state, controls, steps)
 
         owed = residual(solver, trajectory, controls, self.interval)
@@ -100,10 +107,11 @@ class EvolvingData(EquationData):
         }
         for name, amount in self.kept(trajectory).items():
             quality[f"{name}_drift"] = (amount - amount[:, :1]).abs().amax(1)
-        # A force is constant in the interval that begins at its instant; behind the last is none.
         held = torch.cat([controls, torch.zeros_like(controls[:, :1])], 1)
         time = self.interval * torch.arange(self.frames + 1, dtype=torch.float64)
-        return Drawn(time, torch.cat([trajectory, held], 2), quality)
+        forces = list(self.units)[trajectory.shape[2] :]
+        about = dict.fromkeys(forces, "constant from its instant to the next, zero at the last")
+        return Drawn(time, torch.cat([trajectory, held], 2), quality, about)
 
 
 def _size(

@@ -24,15 +24,14 @@ import torch
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
-from physgen.datasets.equation import Drawn, EquationData, Ground
+from physgen.datasets.equation import Drawn, EquationData, Site
 from physgen.shapes import State
 from physgen.solvers.elliptic import Cells
 from physgen.solvers.evolution import whole_steps
 from physgen.solvers.explicit import STABLE, Explicit
 from physgen.solvers.fitzhugh_nagumo import FitzHughNagumo
 from physgen.solvers.insulated_fitzhugh_nagumo import InsulatedFitzHughNagumo
-from physgen.solvers.sorption import Ground as Soil
-from physgen.solvers.sorption import Sorption
+from physgen.solvers.sorption import Ground, Sorption
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +75,7 @@ class PDEBenchData(EquationData):
         last, none = trajectory[:, -1], trajectory[:, -1, :0]
         again = solver.march(trajectory[:, -2], none, steps)
         error = (again - last).flatten(1).norm(dim=1) / last.flatten(1).norm(dim=1)
-        return Drawn(torch.from_numpy(instants), trajectory, {"step_error": error})
+        return Drawn(torch.from_numpy(instants), trajectory, {"step_error": error}, {})
 
 
 def _followed(solver: Explicit, state: State, instants: NDArray[np.float64]) -> torch.Tensor:
@@ -120,10 +119,10 @@ class ReactionData(PDEBenchData):
         return Cells((self.points, self.points), (2.0, 2.0))
 
     @property
-    def ground(self) -> Ground:
+    def site(self) -> Site:
         """The square from -1 m to 1 m."""
         x, y = self._cells.places(torch.zeros(1, dtype=torch.float64))
-        return Ground((x - 1, y - 1), "WALL", "cell")
+        return Site((x - 1, y - 1), "WALL", "cell")
 
     @property
     def fastest(self) -> float:
@@ -165,15 +164,15 @@ class SorptionData(PDEBenchData):
         return Cells((self.points,), (1.0,))
 
     @property
-    def ground(self) -> Ground:
-        return Ground(self._cells.places(torch.zeros(1, dtype=torch.float64)), "WALL", "cell")
+    def site(self) -> Site:
+        return Site(self._cells.places(torch.zeros(1, dtype=torch.float64)), "WALL", "cell")
 
     @property
     def fastest(self) -> float:
         return 4 * self.facts["diffusivity"] / self._cells.spacing[0] ** 2
 
     def solver(self, dt: float) -> Explicit:
-        return Sorption(self._cells, dt, Soil(**self.facts))
+        return Sorption(self._cells, dt, Ground(**self.facts))
 
     def start(self, source: np.random.RandomState) -> State:
         """The same little everywhere."""

@@ -13,7 +13,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from physgen.datasets.equation import Drawn, EquationData, Ground, own_generators
+from physgen.datasets.equation import Drawn, EquationData, Site, own_generators
 from physgen.shapes import Boundary, PerSample, State
 from physgen.solvers.darcy import Darcy
 from physgen.solvers.elliptic import Cells, Steady
@@ -59,8 +59,8 @@ class SteadyData(EquationData):
 
     @property
     @final
-    def ground(self) -> Ground:
-        return Ground(self.square.places(torch.zeros(1, dtype=torch.float64)), "WALL", "cell")
+    def site(self) -> Site:
+        return Site(self.square.places(torch.zeros(1, dtype=torch.float64)), "WALL", "cell")
 
     @final
     def simulate(self, seeds: range) -> Drawn:
@@ -74,7 +74,7 @@ class SteadyData(EquationData):
             "balance": self.balance(state, boundary).abs(),
         }
         values = torch.cat([state, boundary], 1)[:, None]
-        return Drawn(torch.zeros(1, dtype=torch.float64), values, quality)
+        return Drawn(torch.zeros(1, dtype=torch.float64), values, quality, {})
 
 
 def _balance(cells: Cells, coefficient: Tensor, state: State, given: Tensor) -> PerSample:

@@ -59,7 +59,7 @@ def _instants(fields: Fields, sample: int) -> Canvas:
 def _still(fields: Fields, sample: int) -> Canvas:
     columns = 2 if len(fields.values) in (2, 4) else 3
     rows = math.ceil(len(fields.values) / columns)
-    canvas = Canvas(figsize=(8, 7.2 / columns * rows), layout="constrained")
+    canvas = Canvas(figsize=(8, 6.2 / columns * rows), layout="compressed")
     panels = canvas.subplots(rows, columns, squeeze=False).ravel()
     extent = (*fields.cells[0], *fields.cells[1])
     for axis, name in zip(panels, fields.values, strict=False):

@@ -92,8 +92,9 @@ def _told(case: SteadyCase) -> dict[str, object]:
 def _fields(case: SteadyCase, posed: Posed, state: Tensor) -> Fields:
     """State and boundary data, and what the state should be, at one instant."""
     first = next(iter(case.units))
-    units = {**case.units, f"exact_{first}": case.units[first], "error": case.units[first]}
-    parts = torch.cat([state, posed.boundary, posed.exact, state - posed.exact], 1)
+    units = {first: case.units[first], f"exact_{first}": case.units[first]}
+    units = {**units, "error": case.units[first], **case.units}
+    parts = torch.cat([state, posed.exact, state - posed.exact, posed.boundary], 1)
     channels = parts[:, :, None].float().unbind(1)
     return Fields(
         name=case.name,

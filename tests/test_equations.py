@@ -478,6 +478,23 @@ def test_a_number_is_found_again_by_its_gradient() -> None:
     torch.testing.assert_close(guess.exp(), true, rtol=1e-4, atol=0)
 
 
+def test_a_solver_gives_the_gradient_by_its_numbers_again_and_after_they_changed() -> None:
+    line, number = Periodic((16,), (1.0,)), single(0.1, 0.2).requires_grad_()
+    start = smooth(line, 1, 2, 3, generator())
+    solver = Spectral(Heat(number), line, 0.1)
+
+    def slope() -> Tensor:
+        cost = solver.step(start, still(start)).square().sum()
+        (found,) = torch.autograd.grad(cost, number)
+        return found
+
+    first = slope()
+    torch.testing.assert_close(slope(), first)
+    with torch.no_grad():
+        number *= 2
+    assert (slope().abs() < 0.9 * first.abs()).all()
+
+
 def test_numbers_of_the_wrong_shape_or_kind_are_refused() -> None:
     line = Periodic((16,), (1.0,))
     start = smooth(line, 1, 3, 3, generator())

@@ -136,6 +136,6 @@ def test_samples_are_the_solution_from_their_published_start(
 
 
 def test_the_square_reaches_from_minus_one_to_one() -> None:
-    x, y = ReactionData().ground.places
+    x, y = ReactionData().site.places
     assert float(x[0, 0]) == float(y[0, 0]) == -1 + 1 / 128
     assert float(x[-1, 0]) == 1 - 1 / 128 and float(x[0, 5]) == float(x[0, 0])
