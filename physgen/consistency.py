@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from physgen.distillation import OnGrid, place, weighed
+from physgen.distillation import OnGrid, check_walks, place, weighed
 from physgen.energy import Score, wide
 from physgen.grid import Grid
 from physgen.shapes import PerSample, Sample
@@ -39,6 +39,9 @@ class Consistency:
     """Levels between which the map is held to agree: some dozens."""
     sigma_data: float = 1.0
     """Standard deviation of the data."""
+
+    def __post_init__(self) -> None:
+        check_walks(self.teacher)
 
     def draw(self, x: Sample, generator: torch.Generator) -> tuple[Sample, PerSample, Sample]:
         return OnGrid(self.grid).draw(x, generator)

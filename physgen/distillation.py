@@ -69,12 +69,16 @@ class Leap(Denoiser):
         grid: The teacher's levels.
         stride: The teacher's steps in one.
         sigma_data: Standard deviation of the data.
+
+    Raises:
+        ValueError: the teacher is a sum, or the stride no divisor of its steps.
     """
 
     def __init__(
         self, teacher: Score, grid: Grid, stride: int = 2, sigma_data: float = 1.0
     ) -> None:
         super().__init__(sigma_data)
+        check_walks(teacher)
         self.teacher = teacher
         self.fine = grid
         self.grid = grid.every(stride)
@@ -123,6 +127,19 @@ class Student(Denoiser):
         place(self.grid, level)
         out: Sample = self.model(z, level)
         return out
+
+
+def check_walks(teacher: Score) -> None:
+    """Refuse what no deterministic walk can be learned from.
+
+    Raises:
+        ValueError: the teacher is a sum.
+    """
+    if not teacher.marginal:
+        raise ValueError(
+            "a sum of scores is not the score of one noised density, and has no walk to be "
+            "learned: distil its terms"
+        )
 
 
 def place(grid: Grid, level: PerSample) -> Int[Tensor, " batch"]:

@@ -111,6 +111,12 @@ def test_a_student_has_no_estimate_at_other_levels() -> None:
         Leap(STRETCHED, FINE, 3)
 
 
+def test_a_sum_is_no_teacher() -> None:
+    for teach in (Leap, Consistency):
+        with pytest.raises(ValueError, match=r"a sum of scores .* distil its terms"):
+            teach(STRETCHED + STRETCHED, FINE)
+
+
 class Straight(Denoiser):
     """The denoiser of the straight lines of a Gaussian's coupling, in closed form."""
 
