@@ -311,6 +311,7 @@ def test_the_solvers_miss_is_the_objective_and_its_price(
     torch.testing.assert_close(loss.missed(idle, x, given), missed, atol=1e-7, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_training_lowers_what_the_solver_finds_missed(tmp_path: Path) -> None:
     words = ["--runs", "64", "--schedule.steps", "15", "--schedule.batch", "16"]
     network = ["--network.patch", "16", "--network.width", "32", "--network.layers", "1"]
