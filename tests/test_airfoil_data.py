@@ -120,7 +120,7 @@ def test_a_dask_cluster_writes_the_same_flows(
 ) -> None:
     distributed = pytest.importorskip("distributed")
     for name in ("SPIN", "SETTLE", "MEAN"):
-        monkeypatch.setattr(airfoil, name, 0.1)
+        monkeypatch.setattr(airfoil, name, 0.5)
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False) as cluster:
         data = AirfoilData(
             simulations=8,
