@@ -30,7 +30,9 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     mark = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         mark.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        mark.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        mark.update(
+            tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        )
     return mark.hexdigest()[:16]
 
 
