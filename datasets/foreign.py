@@ -56,7 +56,7 @@ def open_foreign(path: Path, samples: slice = ALL) -> Foreign:
                     if not len(range(count)[samples]):
                         raise ValueError(f"there is none of the samples asked for, of {count}")
                     data = one.read(source, samples)
-                except (ValueError, KeyError) as error:
+                except (ValueError, KeyError, OSError) as error:
                     raise ValueError(f"{path} is of {one.name}, but {error}") from error
                 told = {"format": one.name, "file": path.name, **data.recipe}
                 return Foreign(one.name, count, replace(data, recipe=told))

@@ -10,6 +10,7 @@ import re
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from physgen.datasets import store
 from physgen.datasets.foreign_format import (
@@ -41,6 +42,11 @@ def _group(source: h5py.File) -> h5py.Group:
     return found
 
 
+def _axis(stored: h5py.Dataset, samples: slice, what: str) -> NDArray[np.float32]:
+    """Times or places, which stand once for all samples or once for each."""
+    return the_same(stored[:] if stored.ndim == 1 else stored[samples], what)
+
+
 class Smoke(Format[h5py.File]):
     """Smoke that rises in a plane."""
 
@@ -57,7 +63,7 @@ class Smoke(Format[h5py.File]):
     def read(self, source: h5py.File, samples: slice) -> store.Trajectories:
         group = _group(source)
         smoke, vx, vy = (single(part(group, name)[samples]) for name in ("u", "vx", "vy"))
-        time, x, y = (the_same(part(group, name)[samples], name) for name in "txy")
+        time, x, y = (_axis(part(group, name), samples, name) for name in "txy")
         shape = (None, len(time), len(x), len(y))
         for name, values in (("u", smoke), ("vx", vx), ("vy", vy)):
             expect(values.shape, shape, name)

@@ -382,8 +382,11 @@ def is_ours(path: Path) -> bool:
     """Whether a file says that it is of this layout."""
     if not path.is_file() or not h5py.is_hdf5(path):
         return False
-    with h5py.File(path, "r") as file:
-        return bool(file.attrs.get("format") == FORMAT)
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(file.attrs.get("format") == FORMAT)
+    except OSError:  # truncated: what it is cannot be told
+        return False
 
 
 NEEDED = ("sample", "time", "dimensions", *GROUPS, "boundary_conditions", "scalars", "seed")

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from physgen import __version__
+from physgen.checkpoint import fingerprint
 from physgen.consistency import Consistency
 from physgen.denoiser import Learned
 from physgen.design_tasks.nbody import NBody, Start
@@ -149,7 +150,7 @@ def distill_nbody(options: NBodyDistilling, report: Callable[[int], Report]) -> 
                 WindowDraw(motion, options.schedule.batch, objective),
                 options.schedule,
                 folder / f"round-{number}",
-                {**made_of, "round": number},
+                {**made_of, "round": number, "weights": fingerprint(model.state_dict())},
             )
             average = trainer.run(report(options.schedule.steps))
             assert isinstance(average, Preconditioned)

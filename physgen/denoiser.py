@@ -101,11 +101,15 @@ class Adapted(Denoiser):
     def asked(self, x: Sample, noise: Sample, t: PerSample) -> Sample:
         """What the network should say of clean samples and unit noise at a time, on average."""
 
+    def weight(self, t: PerSample) -> PerSample:
+        """What a squared error counts at a time: one, where what is asked is of the same size."""
+        return torch.ones_like(t)
+
     def loss(self, x: Sample, noise: Sample, t: PerSample) -> PerSample:
-        r"""The mean squared error of what the network says of :math:`x_t`."""
+        r"""The mean squared error of what the network says of :math:`x_t`, by its weight."""
         alpha, sigma, *_ = (wide(scale, x) for scale in self.path.at(t))
         error = self.network(alpha * x + sigma * noise, t) - self.asked(x, noise, t)
-        return error.square().flatten(1).mean(1)
+        return self.weight(t) * error.square().flatten(1).mean(1)
 
     def clean(self, z: Sample, s: Level) -> Sample:
         t = self.path.t_of(per_sample(s, z))
@@ -161,7 +165,14 @@ class VelocityPrediction(Adapted):
 
 
 class ScorePrediction(Adapted):
-    r""":math:`\nabla \log p_t(x_t)`: :math:`D = (x_t + \sigma^2 \hat s) / \alpha`."""
+    r""":math:`\nabla \log p_t(x_t)`: :math:`D = (x_t + \sigma^2 \hat s) / \alpha`.
+
+    Errors count by :math:`\sigma^2`, as scores grow like :math:`1 / \sigma` and the earliest times
+    would drown all others (Song et al., 2021, https://arxiv.org/abs/2011.13456, section 3.3).
+    """
+
+    def weight(self, t: PerSample) -> PerSample:
+        return self.path.at(t).sigma.square()
 
     def read(self, predicted: Tensor, z: Sample, t: PerSample) -> Sample:
         alpha, sigma, *_ = (wide(scale, z) for scale in self.path.at(t))

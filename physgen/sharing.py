@@ -1,10 +1,16 @@
 r"""How processes that train one model share what they learn.
 
 :class:`Gradients` adds up all gradients at every step, so that several processes do what one would
-do with the whole batch. :class:`Weights` is federated averaging: each process trains on its own
-share of the data for some steps, and then all go on from the mean of their weights. Only weights
-travel, once in many steps, and data stay where they are; where shares differ much, each pulls its
-own way in between, and the mean is worse than training together.
+do with the whole batch. :class:`Weights` is federated averaging: each process trains by
+itself for some steps, and then all go on from the mean of their weights. Only these travel, once in
+many steps; buffers stay with each process, and a checkpoint keeps those of the first. Where shares
+differ much, each pulls its own way in between, and the mean is worse than training together.
+
+What a process trains on is its share of each batch, which every process draws as a whole: all of
+them have the data. No command offers :class:`Weights`; a script that ``torchrun`` starts does::
+
+    with processes():
+        Trainer(model, objective, draw, schedule, folder, recipe, sharing=Weights(100)).run()
 
 References:
     Communication-Efficient Learning of Deep Networks from Decentralized Data (McMahan et al., 2017),

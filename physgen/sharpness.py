@@ -11,6 +11,7 @@ References:
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -27,9 +28,17 @@ class SAM(torch.optim.Optimizer):
         if not radius >= 0:
             raise ValueError(f"the radius cannot be negative, got {radius}")
         super().__init__(inner.param_groups, {})
-        self.param_groups = inner.param_groups
         self.inner = inner
         self.radius = radius
+        self._share()
+
+    def _share(self) -> None:
+        self.param_groups, self.state = self.inner.param_groups, self.inner.state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what the inner optimiser remembers."""
+        self.inner.load_state_dict(state_dict)
+        self._share()
 
     def step(self, closure: Callable[[], float] | None = None) -> float:  # type: ignore[override]
         """One step.

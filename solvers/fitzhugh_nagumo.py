@@ -44,9 +44,10 @@ class FitzHughNagumo(Semilinear):
     degree = 3
 
     def __post_init__(self) -> None:
-        least = lowest(self.diffusivity_u), lowest(self.diffusivity_v)
-        if not min(least) > 0:
-            raise ValueError(f"diffusivities must be positive, got {least[0]} and {least[1]}")
+        spread = self.diffusivity_u, self.diffusivity_v
+        if not lowest(*spread) > 0:
+            least = " and ".join(str(lowest(one)) for one in spread)
+            raise ValueError(f"diffusivities must be positive, got {least}")
 
     def fields(self, axes: int) -> tuple[str, ...]:
         return ("activator", "inhibitor")

@@ -44,12 +44,14 @@ class GrayScott(Semilinear):
     degree = 3
 
     def __post_init__(self) -> None:
-        least = lowest(self.diffusivity_u), lowest(self.diffusivity_v)
-        if not min(least) > 0:
-            raise ValueError(f"diffusivities must be positive, got {least[0]} and {least[1]}")
-        least = lowest(self.feed), lowest(self.kill)
-        if min(least) < 0:
-            raise ValueError(f"feed and kill must not be negative, got {least[0]} and {least[1]}")
+        spread = self.diffusivity_u, self.diffusivity_v
+        if not lowest(*spread) > 0:
+            least = " and ".join(str(lowest(one)) for one in spread)
+            raise ValueError(f"diffusivities must be positive, got {least}")
+        rates = self.feed, self.kill
+        if not lowest(*rates) >= 0:
+            least = " and ".join(str(lowest(one)) for one in rates)
+            raise ValueError(f"feed and kill must not be negative, got {least}")
 
     def fields(self, axes: int) -> tuple[str, ...]:
         return ("substrate", "activator")

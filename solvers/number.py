@@ -1,5 +1,7 @@
 """Numbers of an equation: one for a whole batch, or one for each sample, with a gradient if wanted."""
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -7,9 +9,10 @@ Number = float | Float[Tensor, "batch 1 *one"]
 """A float, or a tensor with an axis of size one for channels and for each axis of space."""
 
 
-def lowest(number: Number) -> float:
-    """The smallest of a batch: what a bound must hold for."""
-    return float(number.detach().min()) if isinstance(number, Tensor) else number
+def lowest(*numbers: Number) -> float:
+    """The smallest of batches, what a bound must hold for; NaN if one of them is."""
+    least = [float(n.detach().min()) if isinstance(n, Tensor) else n for n in numbers]
+    return math.nan if any(map(math.isnan, least)) else min(least)
 
 
 def refuse_other_axes(number: Number, axes: int) -> None:

@@ -45,11 +45,10 @@ class Vorticity(Semilinear):
     """mu, in 1/s: friction at the ground, which takes energy from the largest vortices."""
 
     def __post_init__(self) -> None:
-        least = lowest(self.viscosity), lowest(self.drag)
-        if min(least) < 0:
-            raise ValueError(
-                f"viscosity and drag must not be negative, got {least[0]} and {least[1]}"
-            )
+        slowing = self.viscosity, self.drag
+        if not lowest(*slowing) >= 0:
+            least = " and ".join(str(lowest(one)) for one in slowing)
+            raise ValueError(f"viscosity and drag must not be negative, got {least}")
 
     def fields(self, axes: int) -> tuple[str, ...]:
         if axes != 2:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from physgen.checkpoint import load_tensors, save_tensors
+from physgen.checkpoint import fingerprint, load_tensors, save_tensors
 
 
 def test_saving_and_loading_changes_nothing(tmp_path: Path) -> None:
@@ -16,6 +16,20 @@ def test_saving_and_loading_changes_nothing(tmp_path: Path) -> None:
     assert loaded.keys() == tensors.keys()
     assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
     assert facts == {"step": 3, "names": ["x"]}
+
+
+def test_a_fingerprint_survives_saving_and_changes_with_the_last_bit(tmp_path: Path) -> None:
+    tensors = {"a": torch.randn(3, 4).bfloat16(), "b": torch.arange(5), "c": torch.tensor(1.5)}
+    mark = fingerprint(tensors)
+    save_tensors(tmp_path / "w.safetensors", tensors, {})
+    assert fingerprint(load_tensors(tmp_path / "w.safetensors")[0]) == mark
+    others = [
+        {**tensors, "c": torch.nextafter(tensors["c"], torch.tensor(2.0))},
+        {**tensors, "a": tensors["a"].T},
+        {**tensors, "b": tensors["b"].int()},
+        {"d": tensors["a"], "b": tensors["b"], "c": tensors["c"]},
+    ]
+    assert len({mark, *map(fingerprint, others)}) == 5
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

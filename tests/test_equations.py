@@ -513,6 +513,26 @@ def test_numbers_of_the_wrong_shape_or_kind_are_refused() -> None:
 # Nonsense
 
 
+@pytest.mark.parametrize(
+    ("equation", "names"),
+    [
+        (GrayScott, ("diffusivity_u", "diffusivity_v")),
+        (GrayScott, ("feed", "kill")),
+        (FitzHughNagumo, ("diffusivity_u", "diffusivity_v")),
+        (Vorticity, ("viscosity", "drag")),
+    ],
+)
+@pytest.mark.parametrize("wrong", [math.nan, -1.0])
+def test_a_number_that_is_none_is_refused_wherever_it_stands(
+    equation: type[Semilinear], names: tuple[str, str], wrong: float
+) -> None:
+    for name in names:
+        with pytest.raises(ValueError, match=f"got .*{wrong}"):
+            equation(**{name: wrong})
+        with pytest.raises(ValueError, match=f"got .*{wrong}"):
+            equation(**{name: torch.tensor([0.1, wrong]).view(2, 1, 1, 1)})
+
+
 def test_equations_refuse_what_makes_no_sense() -> None:
     line, plane = Periodic((16,), (1.0,)), Periodic((16, 16), (1.0, 1.0))
     with pytest.raises(ValueError, match="viscosity must be positive, got -1"):

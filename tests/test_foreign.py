@@ -235,6 +235,20 @@ def test_samples_with_steps_of_their_own_are_taken_one_by_one(tmp_path: Path) ->
     assert open_foreign(path, slice(2, 3)).data.time[1] == pytest.approx(0.21)
 
 
+@pytest.mark.parametrize("samples", [slice(None), slice(2, 3)])
+def test_times_and_places_may_stand_once_for_all_samples(samples: slice, tmp_path: Path) -> None:
+    path = made("smoke", tmp_path)
+    theirs = open_foreign(path, samples).data
+    with h5py.File(path, "a") as file:
+        for name in "txy":
+            once = part(file, f"train/{name}")[0]
+            del file[f"train/{name}"]
+            file[f"train/{name}"] = once
+    data = open_foreign(path, samples).data
+    assert np.array_equal(data.time, theirs.time)
+    assert all(np.array_equal(data.space[name], theirs.space[name]) for name in "xy")
+
+
 def test_what_is_no_known_format_is_told_what_was_expected_and_what_came(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "odd.h5", "w") as file:
         file["weather"] = np.zeros(3)

@@ -44,6 +44,16 @@ def test_who_says_what_is_asked_is_read_as_the_clean_sample(
     torch.testing.assert_close(told.loss(x, noise, t), torch.zeros(6, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("path", [Cosine(), VariancePreserving(), Rectified()])
+def test_the_score_is_learned_as_the_noise_is_evenly_over_times(path: Path) -> None:
+    """A network that knows nothing has the same loss at every time, and that of the noise."""
+    x, noise = torch.randn(2, 6, 3, generator=source(), dtype=torch.float64)
+    t = torch.logspace(-3, -0.01, 6, dtype=torch.float64)
+    silent = [kind(lambda x_t, t: 0 * x_t, path) for kind in (ScorePrediction, NoisePrediction)]
+    score, of_noise = (one.loss(x, noise, t) for one in silent)
+    torch.testing.assert_close(score, of_noise)
+
+
 def test_the_velocity_asked_for_is_how_fast_the_path_moves() -> None:
     x, noise = torch.randn(2, 6, 3, generator=source(), dtype=torch.float64)
     t, h, path = torch.linspace(0.1, 0.9, 6, dtype=torch.float64), 1e-6, Cosine()

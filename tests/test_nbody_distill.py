@@ -1,6 +1,7 @@
 """Distilling the N-body prior, end to end and small."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from physgen.cli import main
 from physgen.design_tasks.nbody import VARIANTS, NBody
 from physgen.design_tasks.nbody_design import Descent, draw
 from physgen.design_tasks.nbody_distill import NBodyDistilling, distill_nbody
-from physgen.design_tasks.nbody_prior import Architecture, load_prior, save_prior
+from physgen.design_tasks.nbody_prior import Architecture, load_prior, read_prior, save_prior
 from physgen.distillation import Student
 from physgen.predictor import DDIM, Anew
 from physgen.testbeds import source
@@ -74,6 +75,24 @@ def test_a_finished_round_is_not_made_again(small: NBodyDistilling, distilled: P
     distill_nbody(small, watched)
     assert not steps
     assert distilled.read_bytes() == before
+
+
+@pytest.mark.parametrize("changed", ["longer", "other weights"])
+def test_a_round_of_another_teacher_is_not_resumed(
+    changed: str, small: NBodyDistilling, distilled: Path, tmp_path: Path
+) -> None:
+    """A first round that goes on changes what the second learns, and a prior what both learn."""
+    shutil.copytree(distilled.parent, tmp_path / "out")
+    again = replace(small, out=tmp_path / "out")
+    if changed == "longer":
+        again = replace(again, schedule=replace(small.schedule, steps=4))
+    else:
+        model, _ = read_prior(small.weights)
+        next(model.parameters())[0] += 0.5
+        again = replace(again, weights=tmp_path / "other.safetensors")
+        save_prior(again.weights, model, Architecture(width=16, layers=1, heads=2), {})
+    with pytest.raises(ValueError, match="another recipe"):
+        distill_nbody(again, silent)
 
 
 def test_consistency_is_one_round_and_is_walked_with_fresh_noise(

@@ -1,5 +1,7 @@
 """SAM: the step of its rule, where it comes to rest, and what it shares with the inner one."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -54,6 +56,31 @@ def test_rates_set_on_the_wrapper_are_the_inner_ones() -> None:
     inner = torch.optim.SGD([weight], lr=0.1)
     SAM(inner).param_groups[0]["lr"] = 0.0
     assert inner.param_groups[0]["lr"] == 0.0
+
+
+def test_a_run_goes_on_from_its_state_as_if_it_had_not_stopped() -> None:
+    """Adam remembers gradients: its memory is in the state, and is restored."""
+    weights = [nn.Parameter(torch.tensor([1.0, -2.0])) for _ in range(2)]
+    first, second = (SAM(torch.optim.Adam([weight], lr=0.1)) for weight in weights)
+
+    def step(optimiser: SAM, weight: nn.Parameter) -> None:
+        def closure() -> float:
+            optimiser.zero_grad()
+            value = (weight**4).sum() + weight[0] * weight[1]
+            value.backward()
+            return value.item()
+
+        optimiser.step(closure)
+
+    for _ in range(3):
+        step(first, weights[0])
+    weights[1].data.copy_(weights[0].data)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    second.param_groups[0]["lr"] = first.param_groups[0]["lr"] = 0.05
+    for _ in range(2):
+        step(first, weights[0])
+        step(second, weights[1])
+    assert torch.equal(weights[0], weights[1])
 
 
 def test_without_a_closure_it_refuses() -> None:
