@@ -36,11 +36,11 @@ from physgen.datasets.burgers_control import (
     DT,
     INTERVALS,
     POINTS,
-    TEST_SEEDS,
     draw,
     outer_quarters,
     steps_of,
 )
+from physgen.datasets.seeds import TEST_SEEDS
 from physgen.shapes import PerSample, State, Trajectory
 from physgen.solvers.evolution import Controls, drive
 from physgen.solvers.walled_burgers import WalledBurgers

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from physgen.cli import main
 from physgen.datasets import store
-from physgen.datasets.burgers_control import TEST_SEEDS, TRAINING_SEEDS, simulate
+from physgen.datasets.burgers_control import simulate
+from physgen.datasets.seeds import TEST_SEEDS, TRAINING_SEEDS
 from physgen.denoiser import Learned
 from physgen.design_tasks.burgers_control import SETTINGS, BurgersControl
 from physgen.design_tasks.burgers_control import simulate as simulate_from
