@@ -1,10 +1,12 @@
 """Weights and facts in one safetensors file, which never runs code when it is opened."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,6 +23,17 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(path)
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """A short mark of tensors, another one as soon as a number, a type, a shape or a name is."""
+    mark = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        mark.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        mark.update(
+            tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        )
+    return mark.hexdigest()[:16]
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
