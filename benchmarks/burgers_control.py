@@ -17,11 +17,12 @@ import tyro
 from scipy import stats
 from torch import Tensor
 
+from physgen.checkpoint import fingerprint
 from physgen.cli import stages
 from physgen.design_tasks.burgers_control import SETTINGS, BurgersControl
 from physgen.design_tasks.burgers_design import Diffusion, Flow, Inpainted, Told, proposer
 from physgen.design_tasks.burgers_prior import WEIGHTS, load_prior
-from physgen.design_tasks.burgers_run import BurgersOptions, design_burgers
+from physgen.design_tasks.burgers_run import BurgersOptions, design_burgers, plain
 from physgen.verdict import Figure, Verdict, load_verdict
 
 PUBLISHED = {"fo-pc": 0.00037, "po-fc": 0.01103, "po-pc": 0.00494}
@@ -47,7 +48,8 @@ class Table:
     weights: Path = WEIGHTS
     """The trained prior."""
     out: Path = Path("runs/benchmark-burgers")
-    """Folder for the verdicts; those that are there are not made again."""
+    """Folder for the verdicts; those of the same options and weights are not made
+    again, others refused."""
 
 
 def shown(figure: Figure) -> str:
@@ -56,11 +58,27 @@ def shown(figure: Figure) -> str:
 
 
 def verdict(options: BurgersOptions) -> Verdict:
+    """What a run found, or has found before if it was the same.
+
+    Raises:
+        ValueError: the folder holds what other options or weights have found.
+    """
     kept = options.out / "verdict.json"
-    if kept.exists():
-        return load_verdict(kept)
-    with stages() as progress:
-        return design_burgers(options, progress)
+    if not kept.exists():
+        with stages() as progress:
+            return design_burgers(options, progress)
+    found, wanted = load_verdict(kept), plain(options)
+    differing = [name for name in wanted if found.options.get(name) != wanted[name]]
+    if found.versions.get("weights") != fingerprint(load_prior(options.weights).state_dict()):
+        differing.append("the weights themselves")
+    if options.baselines and not found.baselines:
+        differing.append("baselines that were not finished")
+    if differing:
+        raise ValueError(
+            f"{kept} is of another run ({', '.join(differing)} differ): choose another --out, or "
+            "remove it"
+        )
+    return found
 
 
 def rows(table: Table) -> None:

@@ -23,14 +23,11 @@ from torch import Tensor
 
 from physgen import __version__
 from physgen.datasets import store
+from physgen.datasets.seeds import TRAINING_SEEDS, refuse_mixed
 from physgen.datasets.shards import Shard, files_of, write_shards
 from physgen.shapes import State, Trajectory
 from physgen.solvers.evolution import Controls, drive
 from physgen.solvers.walled_burgers import WalledBurgers, eight_pushes, two_humps
-
-TRAINING_SEEDS = range(10**9)
-TEST_SEEDS = range(10**9, 2 * 10**9)
-"""Seeds of simulations that no prior is trained on."""
 
 POINTS = 128
 """Between the walls."""
@@ -136,12 +133,7 @@ class BurgersControlData:
             raise ValueError(f"forced must be one of {sorted(FORCED)}, got {self.forced!r}")
         WalledBurgers(points=POINTS, dt=self.dt)
         steps_of(self.dt)
-        last = self.seed + self.simulations - 1
-        if not any(self.seed in seeds and last in seeds for seeds in (TRAINING_SEEDS, TEST_SEEDS)):
-            raise ValueError(
-                f"seeds {self.seed} to {last} must lie within the training seeds "
-                f"{TRAINING_SEEDS} or the test seeds {TEST_SEEDS}"
-            )
+        refuse_mixed(self.seed, self.simulations)
 
     @property
     def recipe(self) -> dict[str, object]:
@@ -233,12 +225,52 @@ def generate(
     )
 
 
-def load_driven(folder: Path) -> Driven:
-    """All simulations of a folder.
+def origin(folder: Path, outer: bool) -> dict[str, object]:
+    """How the simulations of a folder were made, and from which seeds, to be trained on.
+
+    Arguments:
+        folder: Of a finished data set.
+        outer: Whether there must be force in the outer quarters only.
 
     Raises:
-        ValueError: there is no data set, or a file of it is missing or damaged.
+        ValueError: there is no data set, its forces act elsewhere, some of its seeds are not for
+            training, or its files were not all made alike.
     """
+    (forced,) = (name for name, kind in FORCED.items() if kind == outer)
+    found: dict[str, object] = {}
+    seeds: set[int] = set()
+    for path in files_of(folder, "physgen generate burgers-control"):
+        with store.opened(path) as file:
+            recipe, held = store.recipe(file), store.seeds(file).tolist()
+        if recipe.get("forced") != forced:
+            raise ValueError(
+                f"{path} must hold simulations forced {forced}, got {recipe.get('forced')!r}: "
+                f"make some with 'physgen generate burgers-control --forced {forced}'"
+            )
+        beyond = [seed for seed in held if seed not in TRAINING_SEEDS]
+        if beyond:
+            raise ValueError(
+                f"{path} is to be trained on and must hold training seeds, {TRAINING_SEEDS}, got "
+                f"{beyond[0]}, which is for tests: generate with a smaller --seed"
+            )
+        if found and recipe != found:
+            raise ValueError(f"{path} was made by another recipe than the files before it")
+        found = recipe
+        seeds.update(held)
+    return {**found, "seeds": [min(seeds), max(seeds)], "simulations": len(seeds)}
+
+
+def load_driven(folder: Path, outer: bool) -> Driven:
+    """All simulations of a folder, to be trained on.
+
+    Arguments:
+        folder: Of a finished data set.
+        outer: Whether there must be force in the outer quarters only.
+
+    Raises:
+        ValueError: :func:`origin` refuses the folder, or a file of it is missing or damaged.
+    """
+    origin(folder, outer)
     velocities, forces = [], []
     for path in files_of(folder, "physgen generate burgers-control"):
         data = store.read(path)

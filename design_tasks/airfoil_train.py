@@ -1,6 +1,5 @@
 """``physgen train airfoil``: the prior of one airfoil in any stream."""
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -83,9 +82,7 @@ def train_airfoil(options: AirfoilTraining, report: Callable[[int], Report]) -> 
         }
         draw = WindowDraw(training, scales, options.schedule.batch, options.loss)
         trainer = Trainer(model, options.loss, draw, options.schedule, folder, made_of)
-        began = time.perf_counter()
         average = trainer.run(report(options.schedule.steps))
-        seconds = time.perf_counter() - began
         if trainer.rank == 0:
             assert isinstance(average, AirfoilNetwork)
             facts: dict[str, object] = {
@@ -96,7 +93,8 @@ def train_airfoil(options: AirfoilTraining, report: Callable[[int], Report]) -> 
             }
             scores = score(average.cpu(), held_out)
             save_prior(folder / "airfoil.safetensors", average, facts)
-            write_json(folder / "airfoil.json", {**facts, "scores": scores, "seconds": seconds})
+            told = {**facts, "scores": scores, "seconds": trainer.seconds}
+            write_json(folder / "airfoil.json", told)
             draw_curve(folder / "loss.png", trainer.losses)
     return folder / "airfoil.safetensors"
 

@@ -8,10 +8,15 @@ parts of the first state and of the wanted one:
 Prior reweighting, :math:`\gamma \ne 1`, is DiffPhyCon's (Wei et al., 2024,
 https://arxiv.org/abs/2407.06494, section 3.3): above one, forces are drawn from where they are
 many, and below one from where the training data had few. The energy's price is :math:`\lambda`.
+
+The weights that ship draw forces, and no velocities to rely on: see
+:mod:`physgen.design_tasks.burgers_prior`. Where the first state is partly hidden, :func:`aim` and
+:func:`polish` begin from the drawn one, and an :class:`Inpainted` prior lives on them.
 """
 
 import abc
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -21,7 +26,12 @@ from physgen.condition import Condition, Projected
 from physgen.datasets.burgers_control import DT, INTERVALS, POINTS, draw
 from physgen.denoiser import Learned
 from physgen.descent import descend
-from physgen.design_tasks.burgers_control import BurgersControl, Setting, simulate
+from physgen.design_tasks.burgers_control import (
+    BurgersControl,
+    Setting,
+    simulate,
+    simulate_sound,
+)
 from physgen.design_tasks.burgers_prior import (
     CHANNELS,
     FIRST,
@@ -176,7 +186,8 @@ class Drawn:
 class Proposer:
     """All that decides which force is proposed for a target.
 
-    It starts from the same noise each time, so that it is a smooth function of the target.
+    It starts from the same noise each time, so that :class:`Told` it is a smooth function of the
+    target. An :class:`Inpainted` one draws fresh noise at every level, and is none.
     """
 
     model: Preconditioned
@@ -244,6 +255,8 @@ class Polished:
     drawn: Drawn
     costs: Tensor
     """The least objective met until each call of the solver, ``(call, batch)``."""
+    shared: int = 0
+    """Simulations made once for all designs."""
 
 
 def aim(task: BurgersControl, propose: Proposer, simulations: int) -> Polished:
@@ -274,8 +287,10 @@ def aim(task: BurgersControl, propose: Proposer, simulations: int) -> Polished:
             asked = propose(task.first, goal)
             evaluations, seconds = evaluations + asked.evaluations, seconds + asked.seconds
         with torch.no_grad():
-            reached = simulate(asked.velocity[:, 0], task.allowed(asked.force), DT)[:, -1]
-        miss = task.missed(reached, task.last)
+            first, force = asked.velocity[:, 0], task.allowed(asked.force)
+            states, sound = simulate_sound(first, force, DT)
+        reached = torch.where(sound[:, None, None], states[:, -1], task.last)  # asked as before
+        miss = torch.where(sound, task.missed(reached, task.last), torch.inf)
         better = miss < least
         least = torch.where(better, miss, least)
         chosen = better[:, None, None, None]
@@ -297,6 +312,8 @@ class Coordinates:
     forces: Float[Tensor, "variable interval 1 x"]
     """What each number stands for."""
     inverse: Float[Tensor, "interval x variable"]
+    simulations: int
+    """That it took to find them, with a step of :data:`SLOPES`."""
 
     def force(self, numbers: Float[Tensor, "batch variable"]) -> Controls:
         return torch.einsum("bv,vtcx->btcx", numbers, self.forces)
@@ -306,6 +323,7 @@ class Coordinates:
         return torch.einsum("btcx,txv->bv", force, self.inverse)
 
 
+@cache
 def felt_alike(setting: Setting, trajectories: int = 16, damping: float = 0.01) -> Coordinates:
     r"""Coordinates in which the mean Hessian of the objective is nearly the identity.
 
@@ -315,6 +333,8 @@ def felt_alike(setting: Setting, trajectories: int = 16, damping: float = 0.01) 
     :math:`\lambda_1` is the largest eigenvalue of the mean. What is late and near the wall is felt many
     times as much as what is early, whatever the trajectory; a descent in these numbers need not
     find that out.
+
+    Found once for each setting, and kept.
     """
     values, vectors = torch.linalg.eigh(span(setting.forced).double())
     lines = vectors[:, values > 0.5].T.float()
@@ -334,7 +354,7 @@ def felt_alike(setting: Setting, trajectories: int = 16, damping: float = 0.01) 
     out, back = ((vectors * scale) @ vectors.T for scale in (1 / root, root))
     forces = (out.float() @ basis.flatten(1)).reshape(basis.shape)
     inverse = (basis.flatten(1).T @ back.float()).unflatten(0, (INTERVALS, -1))
-    return Coordinates(forces, inverse)
+    return Coordinates(forces, inverse, len(many) + len(state))
 
 
 STEP = 0.05
@@ -355,4 +375,5 @@ def polish(task: BurgersControl, drawn: Drawn, gradients: int) -> Polished:
 
     start = coordinates.of(task.allowed(drawn.force))
     found = descend(cost, start, gradients, bound=0.0)
-    return Polished(replace(drawn, force=coordinates.force(found.x)), found.costs)
+    better = replace(drawn, force=coordinates.force(found.x))
+    return Polished(better, found.costs, coordinates.simulations)

@@ -17,15 +17,6 @@ from physgen.files import whole
 from physgen.solvers.walled_burgers import WalledBurgers
 from physgen.verdict import Verdict
 
-COLUMNS = (
-    "objective",
-    "objective_search",
-    "objective_claimed",
-    "energy",
-    "mae",
-    "violation",
-)
-
 
 def write_designs(
     path: Path, task: BurgersControl, drawn: Drawn, judged: Judged, verdict: Verdict
@@ -33,19 +24,27 @@ def write_designs(
     """Simulated velocities, forces, and velocities as the prior has them, of all designs."""
     found = Driven(judged.simulated, task.allowed(drawn.force))
     columns = {
-        name: getattr(judged, name).double().numpy() for name in COLUMNS if name != "energy"
+        name: getattr(judged, name).double().numpy()
+        for name in _columns(verdict)
+        if name != "energy"
     }
     recipe = {"options": verdict.options, "versions": verdict.versions}
     seeds = np.array(task.seeds)
     store.write(path, stored(found, seeds, recipe, columns, drawn.velocity))
 
 
-def write_csv(path: Path, task: BurgersControl, judged: Judged) -> None:
+def _columns(verdict: Verdict) -> tuple[str, ...]:
+    """Of a design: its figures, and the force where none may act."""
+    return (*verdict.figures, "violation")
+
+
+def write_csv(path: Path, task: BurgersControl, judged: Judged, verdict: Verdict) -> None:
     """One row a design."""
-    table = torch.stack([getattr(judged, name) for name in COLUMNS], dim=1).tolist()
+    columns = _columns(verdict)
+    table = torch.stack([getattr(judged, name) for name in columns], dim=1).tolist()
     with whole(path) as part, part.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("target_seed", *COLUMNS))
+        writer.writerow(("target_seed", *columns))
         for seed, row in zip(task.seeds, table, strict=True):
             writer.writerow((seed, *(f"{value:.6g}" for value in row)))
 

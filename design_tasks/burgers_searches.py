@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from physgen.datasets.burgers_control import INTERVALS, SECONDS, TRAINING_SEEDS, draw, steps_of
+from physgen.datasets.burgers_control import INTERVALS, SECONDS, draw, steps_of
+from physgen.datasets.seeds import TRAINING_SEEDS
 from physgen.descent import descend
 from physgen.design_tasks.burgers_control import FINE, BurgersControl, Setting, simulate
 from physgen.shapes import PerSample, State

@@ -1,6 +1,5 @@
 """``physgen train burgers-control``: the prior of a velocity between walls and its force."""
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,13 +7,20 @@ from pathlib import Path
 import torch
 
 from physgen import __version__
-from physgen.datasets.burgers_control import Driven, load_driven, simulate
+from physgen.datasets.burgers_control import (
+    BurgersControlData,
+    Driven,
+    load_driven,
+    origin,
+    simulate,
+)
 from physgen.design_tasks.burgers_control import SETTINGS, BurgersControl
 from physgen.design_tasks.burgers_design import Flow, proposer
 from physgen.design_tasks.burgers_prior import (
     Architecture,
     ControlDraw,
     ControlLoss,
+    load_prior,
     read_prior,
     save_prior,
 )
@@ -54,6 +60,7 @@ def train_burgers(options: BurgersTraining, report: Callable[[int], Report]) -> 
     folder = writable_folder(options.out)
     with processes() as device:
         kinds = (options.everywhere, False), (options.outer, True)
+        made = [_origin(source, kind, options.runs) for source, kind in kinds]
         everywhere, outer = (
             Driven(*(part.to(device) for part in _data(source, kind, options.runs)))
             for source, kind in kinds
@@ -62,9 +69,7 @@ def train_burgers(options: BurgersTraining, report: Callable[[int], Report]) -> 
         model, begun = _first(options)
         model = model.to(device)
         made_of: dict[str, object] = {
-            "everywhere": str(options.everywhere) if options.everywhere else "simulated",
-            "outer": str(options.outer) if options.outer else "simulated",
-            "runs": [len(everywhere.force), len(outer.force)],
+            "data": made,
             "start": begun,
             "network": asdict(options.network),
             "loss": asdict(options.loss),
@@ -75,9 +80,7 @@ def train_burgers(options: BurgersTraining, report: Callable[[int], Report]) -> 
         loss = options.loss
         batches = ControlDraw(everywhere, outer, options.schedule.batch, loss)
         trainer = Trainer(model, loss, batches, options.schedule, folder, made_of)
-        began = time.perf_counter()
         average = trainer.run(report(options.schedule.steps))
-        seconds = time.perf_counter() - began
         if trainer.rank == 0:
             assert isinstance(average, Preconditioned)
             facts: dict[str, object] = {
@@ -86,9 +89,10 @@ def train_burgers(options: BurgersTraining, report: Callable[[int], Report]) -> 
                 "schedule": asdict(options.schedule),
                 "version": __version__,
             }
-            save_prior(folder / "burgers-control.safetensors", average, options.network, facts)
-            scores = score(average.cpu())
-            kept = {**facts, "scores": scores, "seconds": seconds}
+            weights = folder / "burgers-control.safetensors"
+            save_prior(weights, average, options.network, facts)
+            scores = score(load_prior(weights))  # of what is kept, rounded
+            kept = {**facts, "scores": scores, "seconds": trainer.seconds}
             write_json(folder / "burgers-control.json", kept)
             draw_curve(folder / "loss.png", trainer.losses)
     return folder / "burgers-control.safetensors"
@@ -112,7 +116,15 @@ def _first(options: BurgersTraining) -> tuple[Preconditioned, object]:
 
 
 def _data(folder: Path | None, outer: bool, runs: int) -> Driven:
-    return simulate(range(runs), outer) if folder is None else load_driven(folder)
+    return simulate(range(runs), outer) if folder is None else load_driven(folder, outer)
+
+
+def _origin(folder: Path | None, outer: bool, runs: int) -> dict[str, object]:
+    """How the data are made, whether they are kept or made anew."""
+    if folder is not None:
+        return origin(folder, outer)
+    data = BurgersControlData(forced="outer" if outer else "everywhere", simulations=runs)
+    return {**data.recipe, "seeds": [0, runs - 1], "simulations": runs}
 
 
 def score(model: Preconditioned, targets: int = 50) -> dict[str, float]:
@@ -121,13 +133,14 @@ def score(model: Preconditioned, targets: int = 50) -> dict[str, float]:
     They are not those of any table, so that a network may be chosen by its scores.
     """
     found = {}
-    for name, setting in SETTINGS.items():
-        task = BurgersControl(setting, targets, skip=HELD_OUT)
+    tasks = {name: BurgersControl(one, targets, HELD_OUT) for name, one in SETTINGS.items()}
+    for name, task in tasks.items():
         propose = proposer(model, task, Flow(), torch.Generator().manual_seed(0))
         drawn = propose(task.first, task.last)
         with torch.no_grad():
             found[f"objective {name}"] = round(task.objective(drawn.force).mean().item(), 6)
-    found["objective without force"] = round(task.objective(task.none()).mean().item(), 6)
+    idle = tasks["po-pc"]
+    found["objective without force"] = round(idle.objective(idle.none()).mean().item(), 6)
     return found
 
 

@@ -1,6 +1,5 @@
 """``physgen train nbody``: the prior of two discs over a short window."""
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -82,9 +81,7 @@ def train_nbody(options: NBodyTraining, report: Callable[[int], Report]) -> Path
         }
         draw = WindowDraw(motion, options.schedule.batch, options.noise)
         trainer = Trainer(model, options.noise, draw, options.schedule, folder, made_of)
-        began = time.perf_counter()
         average = trainer.run(report(options.schedule.steps))
-        seconds = time.perf_counter() - began
         if trainer.rank == 0:
             assert isinstance(average, Preconditioned)
             facts: dict[str, object] = {
@@ -93,9 +90,11 @@ def train_nbody(options: NBodyTraining, report: Callable[[int], Report]) -> Path
                 "schedule": asdict(options.schedule),
                 "version": __version__,
             }
-            scores = score(average.cpu(), options.noise)
-            save_prior(folder / "nbody.safetensors", average, options.network, facts)
-            write_json(folder / "nbody.json", {**facts, "scores": scores, "seconds": seconds})
+            weights = folder / "nbody.safetensors"
+            save_prior(weights, average, options.network, facts)
+            scores = score(read_prior(weights)[0], options.noise)  # of what is kept, rounded
+            kept = {**facts, "scores": scores, "seconds": trainer.seconds}
+            write_json(folder / "nbody.json", kept)
             draw_curve(folder / "loss.png", trainer.losses)
     return folder / "nbody.safetensors"
 

@@ -111,6 +111,7 @@ def _facts(verdict: Verdict) -> str:
         "seed": verdict.seed,
         "network evaluations, each part of a design": f"{verdict.network_evaluations:.0f}",
         "solver calls, each design": verdict.solver_calls,
+        "solver calls, once for all designs": verdict.shared_solver_calls,
     }
     facts |= {f"seconds, {name}": f"{value:.1f}" for name, value in verdict.seconds.items()}
     facts |= {f"option {name}": value for name, value in verdict.options.items()}

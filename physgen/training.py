@@ -182,6 +182,11 @@ class Trainer:
     def log_file(self) -> Path:
         return self.folder / "loss.csv"
 
+    @property
+    def seconds(self) -> float:
+        """Spent on all steps, those before the run was resumed included."""
+        return sum(wall for _, _, wall in self.losses)
+
     def run(self, report: Report = lambda step, loss: None) -> nn.Module:
         """Train to the last step and return the averaged model.
 

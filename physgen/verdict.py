@@ -109,6 +109,8 @@ class Verdict:
     seconds: Mapping[str, float]
     warnings: tuple[str, ...] = ()
     files: tuple[str, ...] = field(default=())
+    shared_solver_calls: int = 0
+    """Simulations made once for all designs, whatever their number."""
 
     def save(self, path: Path) -> None:
         write_json(path, {"format": FORMAT, **asdict(self)})
@@ -193,6 +195,8 @@ def table(verdict: Verdict, main: str = "objective") -> Table:
     facts = [f"{name} {value}" for name, value in verdict.figures.items() if name != main]
     facts.append(f"invalid designs {100 * verdict.invalid_fraction:.1f} %")
     facts.append(f"network evaluations for each part {verdict.network_evaluations:.0f}")
+    if verdict.shared_solver_calls:
+        facts.append(f"simulations made once for all designs {verdict.shared_solver_calls}")
     legend = "calls: simulations for each design; finer: mean by a finer solver"
     grid.caption = "\n".join((legend, *facts))
     return grid

@@ -181,7 +181,10 @@ def _rows(states: State) -> Tensor:
 
 
 def _states(rows: Tensor, like: State) -> State:
-    states: State = rows.T.unflatten(0, like.shape[:2]).contiguous()
+    """A copy, so that no state holds all steps before it."""
+    states: State = rows.T.unflatten(0, like.shape[:2]).clone(
+        memory_format=torch.contiguous_format
+    )
     return states
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import runpy
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from torch import Tensor, nn
 
 from physgen.cli import main
 from physgen.datasets import store
-from physgen.datasets.burgers_control import TEST_SEEDS, TRAINING_SEEDS, simulate
+from physgen.datasets.burgers_control import simulate
+from physgen.datasets.seeds import TEST_SEEDS, TRAINING_SEEDS
 from physgen.denoiser import Learned
-from physgen.design_tasks.burgers_control import SETTINGS, BurgersControl
+from physgen.design_tasks.burgers_control import SETTINGS, BurgersControl, Judged
 from physgen.design_tasks.burgers_control import simulate as simulate_from
 from physgen.design_tasks.burgers_design import (
     Diffusion,
@@ -45,11 +47,14 @@ from physgen.design_tasks.burgers_prior import (
     without_states,
     without_velocities,
 )
+from physgen.design_tasks.burgers_run import BurgersOptions, design_burgers, plain, warnings
 from physgen.design_tasks.burgers_searches import PID, from_scratch, tuned
+from physgen.design_tasks.burgers_train import BurgersTraining, train_burgers
 from physgen.files import write_text
 from physgen.preconditioned import Denoising
 from physgen.sampler import sample
 from physgen.solvers.walled_burgers import WalledBurgers
+from physgen.training import Schedule
 from physgen.verdict import load_verdict
 
 settings = pytest.mark.parametrize("name", list(SETTINGS))
@@ -131,6 +136,43 @@ def test_feedback_holds_a_state_and_its_gains_are_the_best_of_their_grid() -> No
     assert not force[..., 40:90].any()
     still = torch.zeros_like(first)
     assert not gains.control(still, still, setting, 2e-3)[0].any()
+
+
+def test_a_force_that_the_step_cannot_bear_is_infinitely_far_and_alone_in_it() -> None:
+    """Others are as far as without it, gradients included."""
+    task = BurgersControl(SETTINGS["po-fc"], 3)
+    force = simulate(task.seeds, False, 2e-3).force * 0.5
+    wild = force.clone()
+    wild[1] = 1e3
+    costs, slopes = [], []
+    for one in (force, wild):
+        x = one.clone().requires_grad_()
+        cost = task.objective(x, 2e-3)
+        (slope,) = torch.autograd.grad(cost.sum(), x)
+        costs.append(cost.detach())
+        slopes.append(slope)
+    calm = torch.tensor([True, False, True])
+    assert costs[1].isfinite().equal(calm)
+    torch.testing.assert_close(costs[1][calm], costs[0][calm])
+    torch.testing.assert_close(slopes[1][calm], slopes[0][calm])
+    assert not slopes[1][1].any()
+
+
+def test_the_loss_leaves_out_forces_that_the_step_cannot_bear() -> None:
+    setting = SETTINGS["po-fc"]
+    true = simulate(range(2), False, 2e-3)
+    x = joined(*true)
+    ends = (true.velocity[:, 0], true.velocity[:, -1])
+    given = hints(*ends, setting.observed, setting.forced)
+    wild = x.clone()
+    wild[1, INSTANTS:] = 1e3
+    wild.requires_grad_()
+    loss = ControlLoss(price=1e-6)
+    found = loss.missed(wild, x, given)
+    torch.testing.assert_close(found[1], 1e-6 * energy(wild)[1])
+    torch.testing.assert_close(found[0], 1e-6 * energy(x)[0], atol=1e-8, rtol=1e-3)
+    (slope,) = torch.autograd.grad(found.sum(), wild)
+    assert slope.isfinite().all() and slope[1].any()
 
 
 # The prior.
@@ -322,6 +364,33 @@ def test_training_lowers_what_the_solver_finds_missed(tmp_path: Path) -> None:
     load_prior(tmp_path / "burgers-control.safetensors")
 
 
+def test_scores_are_of_the_weights_that_are_kept_and_seconds_of_all_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = []
+
+    def count(model: nn.Module) -> dict[str, float]:
+        scored.append(model)
+        return {}
+
+    monkeypatch.setattr("physgen.design_tasks.burgers_train.score", count)
+    options = BurgersTraining(
+        runs=4,
+        schedule=Schedule(steps=2, batch=4),
+        network=Architecture(patch=16, width=32, layers=1),
+        out=tmp_path,
+    )
+    weights = train_burgers(options, lambda steps: lambda step, loss: None)
+    kept = load_prior(weights).state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in scored[0].state_dict().items())
+    with (tmp_path / "loss.csv").open() as file:
+        seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+    train_burgers(options, lambda steps: lambda step, loss: None)  # nothing is left to do
+    facts = json.loads((tmp_path / "burgers-control.json").read_text())
+    assert facts["seconds"] == pytest.approx(sum(seconds))
+    assert [made["forced"] for made in facts["recipe"]["data"]] == ["everywhere", "outer"]
+
+
 # The prior that ships.
 
 
@@ -365,6 +434,19 @@ def test_aiming_again_misses_by_less_and_never_by_more(tasks: dict[str, BurgersC
     assert none.drawn.evaluations == 4 and not none.costs.numel()
 
 
+def test_aims_and_polish_miss_by_less_by_the_judge_where_all_is_observed(
+    tasks: dict[str, BurgersControl],
+) -> None:
+    """By its own finer step and from the true first states, not by those that a search knows."""
+    task = tasks["fo-pc"]
+    ask = proposer(load_prior(), task, Flow(2), generator())
+    drawn = ask(task.first, task.last)
+    aimed = aim(task, ask, 2).drawn
+    found = (drawn, aimed, polish(task, aimed, 3).drawn)
+    alone, again, better = (task.judge(one.force, one.velocity).objective.mean() for one in found)
+    assert again < 0.7 * alone and better < 0.7 * again
+
+
 def test_a_polish_goes_on_from_the_prior(tasks: dict[str, BurgersControl]) -> None:
     task = tasks["fo-pc"]
     drawn = designed(task)
@@ -383,6 +465,7 @@ def test_numbers_that_are_felt_alike_stand_for_the_forces_of_the_span() -> None:
     smooth = force @ span(setting.forced)
     again = coordinates.force(coordinates.of(smooth))
     torch.testing.assert_close(again, smooth, atol=1e-3, rtol=1e-3)
+    assert felt_alike(setting, 2) is coordinates
     early, late = (coordinates.forces[:, k].square().sum() for k in (0, -1))
     assert early > late  # what is late is felt more, so that a number stands for less of it
 
@@ -414,6 +497,8 @@ def test_a_run_leaves_what_it_names(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert said["figures"]["objective"]["mean"] == verdict.figures["objective"].mean
     assert all((tmp_path / name).stat().st_size for name in verdict.files)
     assert verdict.solver_calls == 4 and verdict.network_evaluations == 16
+    assert verdict.shared_solver_calls == 16 * 121  # a slope for each number, 16 times
+    assert list(verdict.figures) == ["objective", "objective_search", "energy"]
     assert list(verdict.baselines) == ["no control", "random force", "PID", "L-BFGS, 3"]
     data = store.read(tmp_path / "designs.h5")
     assert data.fields["claimed_velocity"].values.shape == (3, 11, 128)
@@ -422,6 +507,66 @@ def test_a_run_leaves_what_it_names(tmp_path: Path, capsys: pytest.CaptureFixtur
         rows = list(csv.DictReader(file))
     mean = sum(float(row["objective"]) for row in rows) / 3
     assert mean == pytest.approx(verdict.figures["objective"].mean, rel=1e-4)
+
+
+class Failed(Exception):
+    pass
+
+
+def test_designs_outlive_a_failing_baseline_and_a_table_takes_its_own_runs_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise Failed
+
+    options = BurgersOptions(designs=1, evaluations=1, baselines=1, out=tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("physgen.design_tasks.burgers_run.compare", fail)
+        with pytest.raises(Failed):
+            design_burgers(options)
+    assert store.read(tmp_path / "designs.h5").seed.tolist() == [TEST_SEEDS.start]
+    verdict = load_verdict(tmp_path / "verdict.json")
+    assert "mae" in verdict.figures and not verdict.shared_solver_calls
+    table = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "burgers_control.py"))
+    kept = table["verdict"]
+    alone = replace(options, baselines=0)
+    with pytest.raises(ValueError, match=r"another run \(baselines that were not finished differ"):
+        kept(options)
+    replace(verdict, options=plain(alone)).save(tmp_path / "verdict.json")
+    assert kept(alone).figures == verdict.figures
+    with pytest.raises(ValueError, match=r"another run \(seed, gamma differ"):
+        kept(replace(alone, seed=1, gamma=2.0))
+    changed = {**verdict.versions, "weights": "others"}
+    replace(verdict, options=plain(alone), versions=changed).save(tmp_path / "verdict.json")
+    with pytest.raises(ValueError, match=r"another run \(the weights themselves differ"):
+        kept(alone)
+
+
+@pytest.mark.parametrize(
+    ("name", "helped", "told"),
+    [
+        ("fo-pc", False, ["aim again, or polish"]),
+        ("fo-pc", True, []),
+        ("po-pc", False, ["no force is exact but by luck"]),
+        ("po-fc", True, ["no force is exact but by luck", "one imagined first state"]),
+        ("po-pc", True, ["no force is exact but by luck", "one imagined first state"]),
+    ],
+)
+def test_help_is_advised_where_it_helps_and_doubted_where_the_first_state_is_imagined(
+    name: str, helped: bool, told: list[str]
+) -> None:
+    far = Judged(
+        **{
+            field.name: torch.zeros(4, 11, 1, 128)
+            if field.name == "simulated"
+            else torch.full((4,), 0.1)
+            for field in fields(Judged)
+        }
+    )
+    options = BurgersOptions(setting=name, aims=int(helped), polish=int(helped))
+    found = warnings(options, far)
+    assert len(found) == len(told)
+    assert all(words in one for words, one in zip(told, found, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,15 @@ import xarray
 
 from physgen.datasets import store
 from physgen.datasets.burgers_control import (
-    TEST_SEEDS,
-    TRAINING_SEEDS,
     BurgersControlData,
     draw,
     generate,
     load_driven,
+    origin,
     outer_quarters,
     simulate,
 )
+from physgen.datasets.seeds import TEST_SEEDS, TRAINING_SEEDS
 from physgen.solvers.walled_burgers import WalledBurgers
 
 
@@ -71,7 +71,7 @@ def test_an_interrupted_generation_is_taken_up(tmp_path: Path) -> None:
     assert len(list((tmp_path / "a").glob("*.h5"))) == 1
     generate(small(tmp_path / "a"))
     generate(small(tmp_path / "b"))
-    first, second = load_driven(tmp_path / "a"), load_driven(tmp_path / "b")
+    first, second = (load_driven(tmp_path / kind, True) for kind in "ab")
     assert torch.equal(first.velocity, second.velocity) and first.force.shape == (5, 10, 1, 128)
     with pytest.raises(ValueError, match=r"made by another recipe \(forced differ"):
         write = replace(small(tmp_path / "a"), forced="everywhere")
@@ -96,6 +96,21 @@ def test_training_and_test_seeds_do_not_meet() -> None:
     assert TRAINING_SEEDS.stop <= TEST_SEEDS.start
     with pytest.raises(ValueError, match="must lie within"):
         BurgersControlData(seed=10**9 - 5, simulations=10)
+
+
+def test_what_is_trained_on_has_the_forces_and_the_seeds_for_it(tmp_path: Path) -> None:
+    here, there = small(tmp_path / "here"), small(tmp_path / "there")
+    generate(here)
+    generate(replace(there, seed=TEST_SEEDS.start))
+    made = origin(here.out, True)
+    assert made == {**here.recipe, "seeds": [0, 4], "simulations": 5}
+    for read in (origin, load_driven):
+        with pytest.raises(
+            ValueError, match="must hold simulations forced everywhere, got 'outer'"
+        ):
+            read(here.out, False)
+        with pytest.raises(ValueError, match=r"must hold training seeds.* got 1000000000"):
+            read(there.out, True)
 
 
 def test_bad_options_are_refused() -> None:

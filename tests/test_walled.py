@@ -29,6 +29,13 @@ def burgers_arch(solver: WalledBurgers, time: float) -> Tensor:
     return cole_hopf(x, time, nu, lambda y: -torch.cos(torch.pi * y) / torch.pi)[None, None]
 
 
+def test_a_state_holds_its_own_points_alone() -> None:
+    """Not those of all the steps before it, in whose memory a batch of one could lie."""
+    state, force = torch.zeros(1, 1, 128), torch.ones(1, 1, 128, requires_grad=True)
+    last = WalledBurgers().march(state, force, 50)
+    assert last.untyped_storage().nbytes() == 4 * 128
+
+
 def test_a_step_is_that_of_diffphycon_to_the_letter() -> None:
     solver = WalledBurgers()
     (x,) = solver.grid.places(LIKE)
