@@ -6,6 +6,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
 from physgen.design_tasks.burgers_control import BurgersControl, Judged
@@ -82,6 +83,9 @@ def draw_calls(path: Path, helped: Tensor, scratch: Tensor) -> None:
     if axis.lines:
         axis.set_yscale("log")
         axis.set_xscale("log")
+        ticks = [n for n in (1, 2, 5, 10, 20, 50, 100, 200) if n <= max(len(helped), len(scratch))]
+        axis.set_xticks(ticks, [str(n) for n in ticks])
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.legend(frameon=False)
     else:
         axis.text(0.5, 0.5, "the solver was not asked", ha="center")
