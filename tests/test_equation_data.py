@@ -1,6 +1,5 @@
 """``physgen generate`` of equations: one contract for every data set, and what each is held to."""
 
-import importlib.util
 import math
 from contextlib import closing
 from dataclasses import replace
@@ -216,14 +215,12 @@ def test_a_generation_that_was_stopped_goes_on_and_others_files_are_refused(
         generate(data)
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="dask is not installed")
 @pytest.mark.filterwarnings("ignore")
 def test_two_workers_of_a_cluster_write_what_one_process_writes(tmp_path: Path) -> None:
-    from dask.distributed import LocalCluster
-
+    distributed = pytest.importorskip("distributed")
     data = placed("burgers", tmp_path / "alone", 4)
     alone = [store.read(path) for path in generate(data)]
-    with closing(LocalCluster(n_workers=2, threads_per_worker=1, processes=True)) as cluster:
+    with closing(distributed.LocalCluster(2, threads_per_worker=1)) as cluster:
         spread = replace(data, out=tmp_path / "spread", scheduler=cluster.scheduler_address)
         reported: list[int] = []
         paths = generate(spread, reported.append)
