@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from physgen.checkpoint import fingerprint
 from physgen.design_tasks.burgers_control import SETTINGS, BurgersControl, Judged
@@ -149,17 +150,29 @@ def design_burgers(options: BurgersOptions, progress: Progress | None = None) ->
     progress.stage("writing pictures, VTK series and the report")
     _write(folder, verdict, task, drawn, judged)
     verdict.save(folder / "verdict.json")  # whatever becomes of the baselines
-    scratch = torch.zeros(0, 0)
-    if options.baselines:
-        progress.stage("searching on the true solver, to compare")
-        few = options.task(min(options.baselines, options.designs))
-        baselines, scratch = compare(task, few, options.scratch, generator)
-        seconds = {**verdict.seconds, "total": time.perf_counter() - began}
-        verdict = replace(verdict, baselines=baselines, seconds=seconds)
+    verdict, scratch = _compared(options, task, verdict, generator, began, progress)
     _curves(folder, costs, scratch)
     _report(folder, options, verdict)
     verdict.save(folder / "verdict.json")
     return verdict
+
+
+def _compared(
+    options: BurgersOptions,
+    task: BurgersControl,
+    verdict: Verdict,
+    generator: torch.Generator,
+    began: float,
+    progress: Progress,
+) -> tuple[Verdict, Tensor]:
+    """The verdict with its baselines, and the costs of the descent from no force."""
+    if not options.baselines:
+        return verdict, torch.zeros(0, 0)
+    progress.stage("searching on the true solver, to compare")
+    few = options.task(min(options.baselines, options.designs))
+    baselines, scratch = compare(task, few, options.scratch, generator)
+    seconds = {**verdict.seconds, "total": time.perf_counter() - began}
+    return replace(verdict, baselines=baselines, seconds=seconds), scratch
 
 
 FILES = (
