@@ -231,7 +231,7 @@ class Flow(Solver[FlowState, Immersed]):
 
     def start(self, immersed: Immersed, scalars: int = 0) -> FlowState:
         """The stream at full speed everywhere, made free of divergence around the bodies."""
-        grid, like = self.grid, immersed.x.share
+        grid, like = self.grid, immersed.x.volume
         u = like.new_zeros(immersed.batch, grid.nx + 1, grid.ny)
         v = like.new_zeros(immersed.batch, grid.nx, grid.ny + 1)
         profile = self.sides.left.through()
@@ -249,7 +249,7 @@ class Flow(Solver[FlowState, Immersed]):
 
     def at_rest(self, immersed: Immersed, scalars: int = 0) -> FlowState:
         """Nothing moves."""
-        grid, like = self.grid, immersed.x.share
+        grid, like = self.grid, immersed.x.volume
         u = like.new_zeros(immersed.batch, grid.nx + 1, grid.ny)
         v = like.new_zeros(immersed.batch, grid.nx, grid.ny + 1)
         p = like.new_zeros(immersed.batch, grid.nx, grid.ny)

@@ -46,8 +46,9 @@ d|^2)` cells, which is nothing where a body is thick. Lift of a NACA 0012 at 8 d
 number 500: 0.36 with 24 cells for its chord and open, 0.40 closed, 0.39 with 32.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -123,22 +124,29 @@ class Box(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Stencil:
+    """Shares of a face's neighbours, itself in the middle, in a last dimension: at the bodies."""
+
+    x: Float[Tensor, "batch x y width"]
+    """Of those along x, from the one farthest before to the one farthest after."""
+    y: Float[Tensor, "batch x y width"]
+    """Of those along y."""
+
+
+@dataclass(frozen=True)
 class Faces:
     """The method's coefficients on the faces across one axis, most of them at the bodies only."""
 
     box: Box
     """Which faces these are."""
-    share: Tensor
-    """mu_0, made firm: how much of the flow's own velocity is kept, at the bodies."""
     volume: Tensor
-    """mu_0 itself: the fluid's share of a cell around each face."""
+    """mu_0: the fluid's share of a cell around each face."""
     opening: Tensor
     """The open share of each face, for the pressure."""
-    slope: Pair | None
-    """mu_1 n / 2 for central differences along x and y, or None for the first-order method."""
-    outer: Pair | None
-    """Shares of the faces 2 before to 2 after, along x and along y, in a last dimension; None if the
-    velocity is held as published."""
+    hold: Stencil | None
+    """What becomes of a velocity that was there before, None without bodies."""
+    meet: Stencil | None
+    """What becomes of its change: mu_0, and mu_1 n for central differences if of second order."""
     velocity: Tensor | None
     """Of the nearest body, or None if all are still."""
     near: Float[Tensor, "batch body *faces"]
@@ -146,13 +154,13 @@ class Faces:
 
     def held(self, field: Tensor) -> Tensor:
         """What bodies make of a velocity component that was there before."""
-        return self._within(field, self._held(self._copied(field)))
+        if self.velocity is None:
+            return self._changed(field, self.hold)
+        return self._changed(field - self.velocity, self.hold) + self.velocity
 
     def met(self, change: Tensor) -> Tensor:
         """What bodies make of its change."""
-        return self._within(
-            change, _met(self._copied(change), self.box.of(self.volume), self.slope)
-        )
+        return self._changed(change, self.meet)
 
     def gather(self, field: Tensor) -> Float[Tensor, "batch body"]:
         """The sum of a field, given in the box, over the faces that belong to each body."""
@@ -162,23 +170,44 @@ class Faces:
         """The same over what of them the body fills."""
         return self.gather((1 - self.box.of(self.volume)) * field)
 
-    def _held(self, field: Tensor) -> Tensor:
-        relative = field if self.velocity is None else field - self.velocity
-        if self.outer is None:
-            met = _met(relative, self.share, self.slope)
-        else:
-            met = self.share * relative + _weighted(relative, *self.outer)
-        return met if self.velocity is None else met + self.velocity
+    def _changed(self, field: Tensor, stencil: Stencil | None) -> Tensor:
+        if stencil is None:
+            return field
+        apply: Callable[..., Tensor] = _Changed.apply
+        return apply(field, stencil.x, stencil.y, self.box)
 
-    def _copied(self, field: Tensor) -> Tensor:
-        """At the bodies: a derivative that kept a part of the field would keep all of it."""
-        return self.box.of(field).clone()
 
-    def _within(self, field: Tensor, own: Tensor) -> Tensor:
-        """The field, and at the bodies another."""
-        field = field.clone()
-        self.box.of(field).copy_(own)
-        return field
+class _Changed(torch.autograd.Function):
+    """A field, and in a box the sums of its neighbours there by their shares."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        field: Tensor,
+        along_x: Tensor,
+        along_y: Tensor,
+        box: Box,
+    ) -> Tensor:
+        # A derivative that kept a part of the field would keep all of it.
+        own = box.of(field).clone()
+        ctx.save_for_backward(own, along_x, along_y)
+        ctx.box = box
+        found = field.clone()
+        box.of(found).copy_(_weighted(own, along_x, along_y))
+        return found
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        own, along_x, along_y = ctx.saved_tensors
+        at = ctx.box.of(gradient)[..., None]
+        of_x = of_y = None
+        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
+            columns, rows = _neighbours(own, along_x.shape[-1])
+            of_x, of_y = at * columns, at * rows
+        found = gradient.clone()
+        ctx.box.of(found).copy_(_spread(along_x * at, 1) + _spread(along_y * at, 2))
+        return found, of_x, of_y, None
 
 
 @dataclass(frozen=True)
@@ -214,7 +243,7 @@ def faces(
     batch, bodies, *shape = distance.shape
     if bodies == 0:
         one, nowhere = distance.new_ones(batch, *shape), Box(0, 0, 0, 0)
-        return Faces(nowhere, nowhere.of(one), one, one, None, None, None, nowhere.of(distance))
+        return Faces(nowhere, one, one, None, None, None, nowhere.of(distance))
     nearest, owner = (distance / spacing).min(1)
     gradient = _gradient(nearest)
     if kernel.closing > 0:
@@ -224,13 +253,7 @@ def faces(
     q = nearest / kernel.cells
     volume = kernel.zeroth(q)
     share = volume ** (2**kernel.firmness)
-    slope = outer = None
-    if kernel.second_order:
-        direction = _unit(gradient)
-        first = kernel.cells * kernel.first(q)
-        slope = 0.5 * first * direction[0], 0.5 * first * direction[1]
-        if kernel.firmness > 0:
-            outer = _outer(nearest * volume + first, share, gradient)
+    first = kernel.cells * kernel.first(q) if kernel.second_order else None
     with torch.no_grad():
         reach = nearest < 2 * kernel.cells + 1
         mine = torch.nn.functional.one_hot(owner, bodies).movedim(-1, 1).bool()
@@ -241,11 +264,14 @@ def faces(
     if velocity is not None:
         moved = torch.gather(velocity, 1, owner[:, None])[:, 0]
     opening = kernel.zeroth(nearest / kernel.opening)
-    if slope is not None:
-        slope = box.of(slope[0]), box.of(slope[1])
-    if outer is not None:
-        outer = _stacked(outer[:4], box), _stacked(outer[4:], box)
-    return Faces(box, box.of(share), volume, opening, slope, outer, moved, box.of(near))
+    if first is None:
+        meet, hold = _alone(box.of(volume)), _alone(box.of(share))
+    else:
+        slope = tuple(0.5 * box.of(first * one) for one in _unit(gradient))
+        meet = hold = _across(box.of(volume), *slope)
+        if kernel.firmness > 0:
+            hold = _outwards(nearest * volume + first, share, gradient, box)
+    return Faces(box, volume, opening, hold, meet, moved, box.of(near))
 
 
 def _around(reach: Bool[Tensor, "batch nx ny"], room: Room | None) -> Box:
@@ -262,41 +288,59 @@ def _around(reach: Bool[Tensor, "batch nx ny"], room: Room | None) -> Box:
     return Box(room.low_x, room.high_x, room.low_y, room.high_y)
 
 
-def _outer(length: Tensor, share: Tensor, gradient: Pair) -> tuple[Tensor, ...]:
-    """Shares of the neighbours outside, on both sides of a face, one of which is zero: 1 after,
-    1 before, 2 after and 2 before along x, then along y."""
-    found: list[Tensor] = []
-    for n in gradient:
+def _alone(share: Tensor) -> Stencil:
+    """A face's own share only."""
+    return Stencil(share[..., None], torch.zeros_like(share)[..., None])
+
+
+def _across(share: Tensor, slope_x: Tensor, slope_y: Tensor) -> Stencil:
+    """A face's own share, and differences of its neighbours."""
+    own = torch.stack([-slope_x, share, slope_x], -1)
+    return Stencil(own, torch.stack([-slope_y, torch.zeros_like(share), slope_y], -1))
+
+
+def _outwards(length: Tensor, share: Tensor, gradient: Pair, box: Box) -> Stencil:
+    """A face's own share, and those of its next two neighbours on the side outwards."""
+    found = []
+    for n, own in zip(gradient, (share, torch.zeros_like(share)), strict=True):
         along = n.abs() + 1e-12
         pull = (1 - share) * n.square() * length
-        for one in (2 * pull / (along + length), -pull / (2 * along + length)):
-            found += [torch.where(n > 0, one, 0.0), torch.where(n > 0, 0.0, one)]
-    return tuple(found)
+        one, two = 2 * pull / (along + length), -pull / (2 * along + length)
+        before, after = (
+            [torch.where(side, k, 0.0) for k in (one, two)] for side in (n <= 0, n > 0)
+        )
+        five = before[1], before[0], own, after[0], after[1]
+        found.append(torch.stack([box.of(share) for share in five], -1))
+    return Stencil(*found)
 
 
-def _stacked(shares: tuple[Tensor, ...], box: Box) -> Tensor:
-    after, before, second_after, second_before = (box.of(one) for one in shares)
-    return torch.stack([second_before, before, torch.zeros_like(after), after, second_after], -1)
+def _neighbours(field: Float[Tensor, "batch x y"], width: int) -> Pair:
+    """Of each face along x and along y, in a last dimension; zero outside the box."""
+    beyond = width // 2
+    wide = torch.nn.functional.pad(field, (beyond,) * 4)
+    inner = slice(beyond, -beyond or None)
+    return wide[:, :, inner].unfold(1, width, 1), wide[:, inner].unfold(2, width, 1)
 
 
 def _weighted(
     field: Float[Tensor, "batch x y"],
-    along_x: Float[Tensor, "batch x y 5"],
-    along_y: Float[Tensor, "batch x y 5"],
+    along_x: Float[Tensor, "batch x y width"],
+    along_y: Float[Tensor, "batch x y width"],
 ) -> Float[Tensor, "batch x y"]:
     """The sum of the neighbours by their shares."""
-    wide = torch.nn.functional.pad(field, (2, 2, 2, 2))
-    columns, rows = wide[:, :, 2:-2].unfold(1, 5, 1), wide[:, 2:-2].unfold(2, 5, 1)
+    columns, rows = _neighbours(field, along_x.shape[-1])
     return (along_x * columns + along_y * rows).sum(-1)
 
 
-def _met(field: Tensor, share: Tensor, slope: Pair | None) -> Tensor:
-    met = share * field
-    if slope is not None:
-        wide = torch.nn.functional.pad(field, (1, 1, 1, 1))
-        met = met + slope[0] * (wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1])
-        met = met + slope[1] * (wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2])
-    return met
+def _spread(parts: Float[Tensor, "batch x y width"], dim: int) -> Float[Tensor, "batch x y"]:
+    """What each face gets from its neighbours along ``dim``: the transpose of taking them."""
+    *shape, width = parts.shape
+    count = shape[dim]
+    shape[dim] += width - 1
+    wide = parts.new_zeros(shape)
+    for k in range(width):
+        wide.narrow(dim, k, count).add_(parts[..., k])
+    return wide.narrow(dim, width // 2, count)
 
 
 def normal(distance: Tensor) -> Pair:

@@ -17,7 +17,7 @@ from physgen.solvers.immersion import Immersed
 
 WEIGHT = 7
 """Memory that one step's derivative takes, in states: two that it keeps, and gaps between them."""
-MEMORY = 1e9
+MEMORY = 1.6e9
 """Bytes of derivatives from which on steps are rather made once more."""
 LOOKS = 25
 """Steps between two looks at whether the flow is still sound."""
