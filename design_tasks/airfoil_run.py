@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,11 +20,11 @@ from physgen.design_tasks.airfoil_polish import Polish, polish
 from physgen.design_tasks.airfoil_price import Prices, price
 from physgen.design_tasks.airfoil_prior import WEIGHTS, AirfoilPrior, load_prior
 from physgen.design_tasks.airfoil_screen import choice, solver_price
-from physgen.design_tasks.airfoils import Formations, Judged
+from physgen.design_tasks.airfoils import Formations, Judged, Trial, in_threads, judge_each
 from physgen.design_tasks.flow_cases import Formation
 from physgen.design_tasks.flow_simulate import simulate
 from physgen.files import writable_folder, write_json
-from physgen.progress import Progress
+from physgen.progress import Progress, Silent
 from physgen.report import Picture, write_report
 from physgen.solvers.sections import fit_cst, naca4
 from physgen.verdict import Baseline, Figure, Verdict, figure, versions
@@ -36,6 +36,8 @@ METHODS: dict[str, Composition] = {
 }
 """How airfoils see one another; ``unguided`` draws formations and asks for nothing."""
 
+SINGLE = "single"
+"""The trial of airfoils that fly alone."""
 REFERENCE = "of the reference"
 """Unit of changes against the same airfoils alone at the same lift."""
 
@@ -168,50 +170,29 @@ def in_line(task: Formations, gap: float = 1.9, angle: float | None = None) -> A
     )
 
 
-def compare(
-    options: AirfoilsOptions, task: Formations, prior: AirfoilPrior, progress: Progress
-) -> dict[str, Baseline]:
-    """Alone, in line by hand, and drawn from the prior without a wish."""
-    ways: dict[str, Callable[[], Airfoils]] = {
-        "in line, by hand": lambda: in_line(task),
-        "random": lambda: (
-            draw(
-                prior,
-                task,
-                options.baselines,
-                torch.Generator().manual_seed(options.seed + 1),
-                prices=None,
-                law=options.law,
-            ).airfoils
-        ),
-    }
-    found: dict[str, Baseline] = {}
-    for name, make in ways.items():
-        began = time.perf_counter()
-        airfoils = make()
-        judged = task.judge(airfoils, options.cells, tell=progress.share)
-        seconds = time.perf_counter() - began
-        found[name] = Baseline(figures_of(judged), 0, seconds, len(airfoils.x))
-    return found
+def contenders(
+    options: AirfoilsOptions, task: Formations, prior: AirfoilPrior
+) -> dict[str, Airfoils]:
+    """Formations that designs are compared with: in line by hand, and drawn without a wish."""
+    generator = torch.Generator().manual_seed(options.seed + 1)
+    drawn = draw(prior, task, options.baselines, generator, prices=None, law=options.law)
+    return {"in line, by hand": in_line(task), "random": drawn.airfoils}
 
 
-def best_single(
-    options: AirfoilsOptions, task: Formations, prior: AirfoilPrior, judged: Judged
-) -> Tensor:
-    """Drag of the best single airfoil at the lift of each formation.
-
-    As many single airfoils are drawn by the same method as there are formations, and the solver
-    simulates the three that the prior holds best; the one with least drag at the formations' mean
-    lift flies in their place.
-    """
+def singles(options: AirfoilsOptions, task: Formations, prior: AirfoilPrior) -> Trial:
+    """The three single airfoils that the prior holds best, of as many as there are formations."""
     alone = replace(task, bodies=1)
     generator = torch.Generator().manual_seed(options.seed)
     drawn = draw(
         prior, alone, options.designs, generator, prices=options.prices, descent=options.descent
     )
-    claimed = price(alone, options.prices, drawn.claimed)
-    first = claimed.argsort()[:3]
-    single = alone.judge(Airfoils(*(part[first] for part in drawn.airfoils)), options.cells)
+    first = price(alone, options.prices, drawn.claimed).argsort()[:3]
+    return Trial(alone, Airfoils(*(part[first] for part in drawn.airfoils)), options.cells)
+
+
+def best_single(task: Formations, judged: Judged, single: Judged) -> Tensor:
+    """Drag, at the lift of each formation, of the single airfoil that has the least at their mean
+    lift: what flies in their place."""
     allowed = judged.valid > 0
     middle = judged.lift[allowed].mean() if bool(allowed.any()) else torch.tensor(task.lift)
     drag = torch.where(single.valid > 0, single.drag_at(middle[None])[:, 0], torch.inf)
@@ -236,22 +217,16 @@ def figures_of(judged: Judged) -> dict[str, Figure]:
     }
 
 
-def verify(
+def verification(
     options: AirfoilsOptions, task: Formations, judged: Judged, chosen: Airfoils, best: int
-) -> Iterator[tuple[str, str, Callable[[Callable[[float], None]], Judged]]]:
-    """What verifies one design: a name, a title, and what judges it again."""
+) -> dict[str, Trial]:
+    """One design again: on finer cells, and in a domain twice as large."""
     turn = round(float(judged.turn[best]), 1)
     turns = (turn if turn < -1 else -3.0, 0.0)
-    yield (
-        "finer",
-        f"verifying the best one with {options.finer} cells a chord",
-        lambda tell: task.judge(chosen, options.finer, 1.0, turns, tell),
-    )
-    yield (
-        "wider",
-        "verifying the best one in a domain twice as large",
-        lambda tell: task.judge(chosen, options.cells, 2.0, turns, tell),
-    )
+    return {
+        "finer": Trial(task, chosen, options.finer, 1.0, turns),
+        "wider": Trial(task, chosen, options.cells, 2.0, turns),
+    }
 
 
 @dataclass
@@ -317,23 +292,31 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
         judged = task.judge(drawn.airfoils, options.cells, tell=progress.share)
     best = int(judged.drag_change.argmin())
     chosen = Airfoils(*(part[best : best + 1] for part in drawn.airfoils))
-    verified: dict[str, Judged] = {}
+    trials: dict[str, Trial] = {}
     if options.finer and judged.valid[best] > 0:
-        with clock.of("verifying"):
-            for name, title, judge in verify(options, task, judged, chosen, best):
-                progress.stage(title)
-                verified[name] = judge(progress.share)
+        trials |= verification(options, task, judged, chosen, best)
+    verifying = tuple(trials)
+    if options.baselines:
+        progress.stage("drawing what to compare with")
+        others = contenders(options, task, prior)
+        trials |= {name: Trial(task, one, options.cells) for name, one in others.items()}
+        trials[SINGLE] = singles(options, task, prior)
+    if trials:
+        progress.stage("verifying the best one, and judging what to compare with")
+    with clock.of("verifying and comparing"):
+        each = judge_each(list(trials.values()), progress.share)
+    found = dict(zip(trials, each, strict=True))
+    verified = {name: found.pop(name) for name in verifying}
     figures = {**figures_of(judged), **claims_of(drawn)}
     figures |= {f"best_{name}": figure(v.drag_change, REFERENCE) for name, v in verified.items()}
-    baselines: dict[str, Baseline] = {}
-    if options.baselines:
-        with clock.of("comparing"):
-            progress.stage("finding the best single airfoil")
-            single = best_single(options, task, prior, judged)
-            change = torch.where(judged.valid > 0, judged.drag / single - 1, 0.0)
-            figures["drag_change_single"] = figure(change, "of the best single airfoil")
-            progress.stage("comparing with formations placed by hand and at random")
-            baselines = compare(options, task, prior, progress)
+    if SINGLE in found:
+        single = best_single(task, judged, found.pop(SINGLE))
+        change = torch.where(judged.valid > 0, judged.drag / single - 1, 0.0)
+        figures["drag_change_single"] = figure(change, "of the best single airfoil")
+    baselines = {
+        name: Baseline(figures_of(one), 0, one.seconds, len(one.valid))
+        for name, one in found.items()
+    }
     verdict = Verdict(
         task=f"airfoils, {options.bodies} at Reynolds number {options.reynolds:g}",
         method=options.way,
@@ -402,8 +385,15 @@ def _write(
     write_sections(folder / "sections", drawn.airfoils)
     chosen = Airfoils(*(part[best : best + 1] for part in drawn.airfoils))
     case = Formation.of(chosen, options.reynolds, options.cells, folder / "flow")
-    simulate(case, progress)
-    airfoil_view.draw_best(folder / "best.png", task, chosen, judged, best, options.cells)
+    best_png = folder / "best.png"
+
+    def film() -> None:
+        simulate(case, Silent())
+
+    def picture() -> None:
+        airfoil_view.draw_best(best_png, task, chosen, judged, best, options.cells)
+
+    in_threads(lambda make: make(), (film, picture), progress.share)
     airfoil_view.draw_designs(folder / "designs.png", drawn, judged)
     airfoil_view.draw_front(folder / "front.png", judged, verdict)
     change = verdict.figures["drag_change"]

@@ -26,13 +26,15 @@ References:
 """
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from physgen.datasets.airfoil import Airfoils, Means, mean_flow
@@ -49,6 +51,8 @@ STEADY = 0.003
 """Change of a coefficient of force in a chord's time below which a flow counts as steady."""
 TURNS = (-6.0, -3.0, 0.0)
 """Degrees by which airfoils are turned where they fly alone, unless better is known."""
+MANY = 32
+"""Cells of a chord up to which flows in one batch are faster than one after the other."""
 
 
 class Judged(NamedTuple):
@@ -64,6 +68,8 @@ class Judged(NamedTuple):
     """1 where the design is allowed, else 0: then all else is meaningless."""
     turns: tuple[float, ...] = TURNS
     """In degrees; 0, as in the formation, is the last."""
+    seconds: float = 0.0
+    """Of all simulations, as if one came after the other."""
 
     @property
     def drag(self) -> PerSample:
@@ -221,24 +227,79 @@ class Formations:
             turns: By which airfoils are turned where they fly alone, in degrees; 0 is the last.
             tell: Told the share that is done.
         """
-        valid = self.violation(airfoils) == 0
-        allowed = Airfoils(*(part[valid] for part in airfoils))
-        count, bodies = airfoils.x.shape
-        force = torch.zeros(count, bodies, 2)
-        swing = torch.zeros(count)
-        alone = torch.ones(count, bodies, len(turns), 2)
-        if int(valid.sum()) == 0:
-            return Judged(force, alone, swing, valid.float(), turns)
-        # One design at a time: what is found of one depends on no other.
-        pairs = portions(allowed, 1)
-        work = [*pairs, *portions(_each_turned(allowed, turns), len(turns))]
-        results = in_threads(lambda some: self.simulate(some, cells, wider), work, tell)
-        together = torch.cat([2 * one.force for one in results[: len(pairs)]])
-        swings = torch.cat([2 * one.swing[..., 0].sum(1) for one in results[: len(pairs)]])
-        single = torch.cat([2 * one.force for one in results[len(pairs) :]])
-        force[valid], swing[valid] = together, swings / bodies
-        alone[valid] = single.view(-1, bodies, len(turns), 2)
-        return Judged(force, alone, swing, valid.float(), turns)
+        return judge_each([Trial(self, airfoils, cells, wider, turns)], tell)[0]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Designs before the judge."""
+
+    task: Formations
+    airfoils: Airfoils
+    """The designs, allowed or not."""
+    cells: int = 24
+    """Of the solver for a chord."""
+    wider: float = 1.0
+    """How much larger than usual the domain is."""
+    turns: tuple[float, ...] = TURNS
+    """By which airfoils are turned where they fly alone, in degrees; 0 is the last."""
+
+    @cached_property
+    def valid(self) -> Bool[Tensor, " design"]:
+        return self.task.violation(self.airfoils) == 0
+
+    @cached_property
+    def parts(self) -> list[Airfoils]:
+        """What is simulated: each allowed formation, then each of its airfoils, alone and turned.
+
+        One design at a time, so that what is found of one depends on no other. On fine cells
+        nothing is gained by turns in one batch.
+        """
+        allowed = Airfoils(*(part[self.valid] for part in self.airfoils))
+        if not len(allowed.x):
+            return []
+        together = 1 if self.cells > MANY else len(self.turns)
+        return [*portions(allowed, 1), *portions(_each_turned(allowed, self.turns), together)]
+
+    def cost(self, part: Airfoils) -> float:
+        """Of simulating it, up to a factor: cells times steps."""
+        grid = self.task.grid(part, self.cells, self.wider)
+        return float(len(part.x) * grid.nx * grid.ny * self.cells)
+
+    def timed(self, part: Airfoils) -> tuple[Means, float]:
+        began = time.perf_counter()
+        found = self.task.simulate(part, self.cells, self.wider)
+        return found, time.perf_counter() - began
+
+    def verdict(self, found: Sequence[tuple[Means, float]]) -> Judged:
+        """From what was found of each part."""
+        count, bodies = self.airfoils.x.shape
+        force, swing = torch.zeros(count, bodies, 2), torch.zeros(count)
+        alone = torch.ones(count, bodies, len(self.turns), 2)
+        valid, allowed = self.valid, int(self.valid.sum())
+        if allowed:
+            means = [one for one, _ in found]
+            force[valid] = torch.cat([2 * one.force for one in means[:allowed]])
+            swings = torch.cat([2 * one.swing[..., 0].sum(1) for one in means[:allowed]])
+            swing[valid] = swings / bodies
+            single = torch.cat([2 * one.force for one in means[allowed:]])
+            alone[valid] = single.view(-1, bodies, len(self.turns), 2)
+        seconds = sum(one for _, one in found)
+        return Judged(force, alone, swing, valid.float(), self.turns, seconds)
+
+
+def judge_each(
+    trials: Sequence[Trial], tell: Callable[[float], None] = lambda share: None
+) -> list[Judged]:
+    """Judge several trials as one piece of work, what is long first, so that no thread waits."""
+    work = [(k, j, part) for k, one in enumerate(trials) for j, part in enumerate(one.parts)]
+    work.sort(key=lambda item: -trials[item[0]].cost(item[2]))
+    found = in_threads(lambda item: trials[item[0]].timed(item[2]), work, tell)
+    by_place = {(k, j): one for (k, j, _), one in zip(work, found, strict=True)}
+    return [
+        one.verdict([by_place[k, j] for j in range(len(one.parts))])
+        for k, one in enumerate(trials)
+    ]
 
 
 def clearance(airfoils: Airfoils) -> PerSample:
