@@ -19,7 +19,7 @@ from physgen.design_tasks.airfoil_price import Prices, price
 from physgen.design_tasks.airfoil_prior import CELL, SHAPE, load_prior
 from physgen.design_tasks.airfoil_run import in_line
 from physgen.design_tasks.airfoil_screen import choice, solver_price
-from physgen.design_tasks.airfoils import Formations, Judged
+from physgen.design_tasks.airfoils import Formations, Judged, Trial, judge_each
 from physgen.design_tasks.flow_cases import Formation
 from physgen.verdict import load_verdict
 
@@ -102,9 +102,10 @@ def test_what_is_found_of_a_design_depends_on_no_other(monkeypatch: pytest.Monke
     task = Formations(gap=0.4)
     near, far = in_line(task, 1.6), in_line(task, 2.6)
     both = Airfoils(*(torch.cat(pair) for pair in zip(near, far, strict=True)))
-    together, alone = task.judge(both, 12), task.judge(near, 12)
+    together, alone = judge_each([Trial(task, both, 12), Trial(task, near, 12)])
     assert torch.equal(together.force[:1], alone.force)
     assert torch.equal(together.alone[:1], alone.alone)
+    assert 0 < alone.seconds < together.seconds
 
 
 @pytest.mark.filterwarnings("ignore:body .* cells thick")
