@@ -172,11 +172,17 @@ def in_line(task: Formations, gap: float = 1.9, angle: float | None = None) -> A
 
 def contenders(
     options: AirfoilsOptions, task: Formations, prior: AirfoilPrior
-) -> dict[str, Airfoils]:
-    """Formations that designs are compared with: in line by hand, and drawn without a wish."""
+) -> dict[str, tuple[Trial, float]]:
+    """Formations that designs are compared with, in line by hand and drawn without a wish, and the
+    seconds that it took to make them."""
     generator = torch.Generator().manual_seed(options.seed + 1)
+    began = time.perf_counter()
     drawn = draw(prior, task, options.baselines, generator, prices=None, law=options.law)
-    return {"in line, by hand": in_line(task), "random": drawn.airfoils}
+    seconds = time.perf_counter() - began
+    return {
+        "in line, by hand": (Trial(task, in_line(task), options.cells), 0.0),
+        "random": (Trial(task, drawn.airfoils, options.cells), seconds),
+    }
 
 
 def singles(options: AirfoilsOptions, task: Formations, prior: AirfoilPrior) -> Trial:
@@ -280,6 +286,55 @@ def claims_of(drawn: Drawn) -> dict[str, Figure]:
     }
 
 
+@dataclass(frozen=True)
+class Later:
+    """What is known of designs once the best one is."""
+
+    verified: dict[str, Judged]
+    """The best one again, on finer cells and in a larger domain."""
+    baselines: dict[str, Baseline]
+    figures: dict[str, Figure]
+
+
+def judge_later(
+    options: AirfoilsOptions,
+    task: Formations,
+    prior: AirfoilPrior,
+    judged: Judged,
+    chosen: Airfoils,
+    best: int,
+    progress: Progress,
+    clock: Clock,
+) -> Later:
+    """Verify the best design and judge what all are compared with, as one piece of work."""
+    trials: dict[str, Trial] = {}
+    if options.finer and judged.valid[best] > 0:
+        trials |= verification(options, task, judged, chosen, best)
+    verifying = tuple(trials)
+    seconds: dict[str, float] = {}
+    if options.baselines:
+        progress.stage("drawing what to compare with")
+        for name, (trial, spent) in contenders(options, task, prior).items():
+            trials[name], seconds[name] = trial, spent
+        trials[SINGLE] = singles(options, task, prior)
+    if trials:
+        progress.stage("verifying the best one, and judging what to compare with")
+    with clock.of("verifying and comparing"):
+        each = judge_each(list(trials.values()), progress.share)
+    found = dict(zip(trials, each, strict=True))
+    verified = {name: found[name] for name in verifying}
+    figures = {f"best_{name}": figure(v.drag_change, REFERENCE) for name, v in verified.items()}
+    if SINGLE in found:
+        single = best_single(task, judged, found[SINGLE])
+        change = torch.where(judged.valid > 0, judged.drag / single - 1, 0.0)
+        figures["drag_change_single"] = figure(change, "of the best single airfoil")
+    baselines = {
+        name: Baseline(figures_of(found[name]), 0, spent, len(found[name].valid))
+        for name, spent in seconds.items()
+    }
+    return Later(verified, baselines, figures)
+
+
 def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
     """Do all of it, and leave the results in the output folder."""
     task = options.task()
@@ -292,31 +347,8 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
         judged = task.judge(drawn.airfoils, options.cells, tell=progress.share)
     best = int(judged.drag_change.argmin())
     chosen = Airfoils(*(part[best : best + 1] for part in drawn.airfoils))
-    trials: dict[str, Trial] = {}
-    if options.finer and judged.valid[best] > 0:
-        trials |= verification(options, task, judged, chosen, best)
-    verifying = tuple(trials)
-    if options.baselines:
-        progress.stage("drawing what to compare with")
-        others = contenders(options, task, prior)
-        trials |= {name: Trial(task, one, options.cells) for name, one in others.items()}
-        trials[SINGLE] = singles(options, task, prior)
-    if trials:
-        progress.stage("verifying the best one, and judging what to compare with")
-    with clock.of("verifying and comparing"):
-        each = judge_each(list(trials.values()), progress.share)
-    found = dict(zip(trials, each, strict=True))
-    verified = {name: found.pop(name) for name in verifying}
-    figures = {**figures_of(judged), **claims_of(drawn)}
-    figures |= {f"best_{name}": figure(v.drag_change, REFERENCE) for name, v in verified.items()}
-    if SINGLE in found:
-        single = best_single(task, judged, found.pop(SINGLE))
-        change = torch.where(judged.valid > 0, judged.drag / single - 1, 0.0)
-        figures["drag_change_single"] = figure(change, "of the best single airfoil")
-    baselines = {
-        name: Baseline(figures_of(one), 0, one.seconds, len(one.valid))
-        for name, one in found.items()
-    }
+    later = judge_later(options, task, prior, judged, chosen, best, progress, clock)
+    figures = {**figures_of(judged), **claims_of(drawn), **later.figures}
     verdict = Verdict(
         task=f"airfoils, {options.bodies} at Reynolds number {options.reynolds:g}",
         method=options.way,
@@ -327,7 +359,7 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
         invalid_fraction=1 - judged.valid.mean().item(),
         figures=figures,
         bound=None,
-        baselines=baselines,
+        baselines=later.baselines,
         network_evaluations=options.candidates * drawn.evaluations,
         solver_calls=options.solver_calls,
         seconds={
@@ -335,7 +367,7 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
             "network": drawn.network_seconds,
             "total": time.perf_counter() - began,
         },
-        warnings=_warnings(judged, verified, best),
+        warnings=_warnings(judged, later.verified, best),
         files=FILES,
     )
     progress.stage("pictures, VTK series and the report")

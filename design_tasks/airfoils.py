@@ -26,7 +26,6 @@ References:
 """
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -68,8 +67,6 @@ class Judged(NamedTuple):
     """1 where the design is allowed, else 0: then all else is meaningless."""
     turns: tuple[float, ...] = TURNS
     """In degrees; 0, as in the formation, is the last."""
-    seconds: float = 0.0
-    """Of all simulations, as if one came after the other."""
 
     @property
     def drag(self) -> PerSample:
@@ -266,26 +263,22 @@ class Trial:
         grid = self.task.grid(part, self.cells, self.wider)
         return float(len(part.x) * grid.nx * grid.ny * self.cells)
 
-    def timed(self, part: Airfoils) -> tuple[Means, float]:
-        began = time.perf_counter()
-        found = self.task.simulate(part, self.cells, self.wider)
-        return found, time.perf_counter() - began
+    def simulated(self, part: Airfoils) -> Means:
+        return self.task.simulate(part, self.cells, self.wider)
 
-    def verdict(self, found: Sequence[tuple[Means, float]]) -> Judged:
+    def verdict(self, found: Sequence[Means]) -> Judged:
         """From what was found of each part."""
         count, bodies = self.airfoils.x.shape
         force, swing = torch.zeros(count, bodies, 2), torch.zeros(count)
         alone = torch.ones(count, bodies, len(self.turns), 2)
         valid, allowed = self.valid, int(self.valid.sum())
         if allowed:
-            means = [one for one, _ in found]
-            force[valid] = torch.cat([2 * one.force for one in means[:allowed]])
-            swings = torch.cat([2 * one.swing[..., 0].sum(1) for one in means[:allowed]])
+            force[valid] = torch.cat([2 * one.force for one in found[:allowed]])
+            swings = torch.cat([2 * one.swing[..., 0].sum(1) for one in found[:allowed]])
             swing[valid] = swings / bodies
-            single = torch.cat([2 * one.force for one in means[allowed:]])
+            single = torch.cat([2 * one.force for one in found[allowed:]])
             alone[valid] = single.view(-1, bodies, len(self.turns), 2)
-        seconds = sum(one for _, one in found)
-        return Judged(force, alone, swing, valid.float(), self.turns, seconds)
+        return Judged(force, alone, swing, valid.float(), self.turns)
 
 
 def judge_each(
@@ -294,7 +287,7 @@ def judge_each(
     """Judge several trials as one piece of work, what is long first, so that no thread waits."""
     work = [(k, j, part) for k, one in enumerate(trials) for j, part in enumerate(one.parts)]
     work.sort(key=lambda item: -trials[item[0]].cost(item[2]))
-    found = in_threads(lambda item: trials[item[0]].timed(item[2]), work, tell)
+    found = in_threads(lambda item: trials[item[0]].simulated(item[2]), work, tell)
     by_place = {(k, j): one for (k, j, _), one in zip(work, found, strict=True)}
     return [
         one.verdict([by_place[k, j] for j in range(len(one.parts))])

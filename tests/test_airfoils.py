@@ -105,7 +105,6 @@ def test_what_is_found_of_a_design_depends_on_no_other(monkeypatch: pytest.Monke
     together, alone = judge_each([Trial(task, both, 12), Trial(task, near, 12)])
     assert torch.equal(together.force[:1], alone.force)
     assert torch.equal(together.alone[:1], alone.alone)
-    assert 0 < alone.seconds < together.seconds
 
 
 @pytest.mark.filterwarnings("ignore:body .* cells thick")
