@@ -40,8 +40,18 @@ def python_of(contender: Contender, envs: Path) -> str:
     return str(python)
 
 
-def run(contender: Contender, envs: Path, core: int, arguments: tuple[str, ...]) -> str:
-    """The last line of what its module says, on one core and with one thread."""
+def run(
+    contender: Contender,
+    envs: Path,
+    core: int,
+    arguments: tuple[str, ...],
+    limit: float | None = None,
+) -> str:
+    """The last line of what its module says, on one core and with one thread.
+
+    Raises:
+        RuntimeError: it failed, or took longer than a limit in seconds.
+    """
     pin = shutil.which("taskset")
     command = (
         *((pin, "-c", str(core)) if pin else ()),
@@ -52,14 +62,18 @@ def run(contender: Contender, envs: Path, core: int, arguments: tuple[str, ...])
         "OMP_NUM_THREADS": "1",
         "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
     }
-    ended = subprocess.run(
-        command,
-        check=False,
-        cwd=Path(__file__).parent.parent,
-        env=os.environ | alone,
-        capture_output=True,
-        text=True,
-    )
+    try:
+        ended = subprocess.run(
+            command,
+            check=False,
+            cwd=Path(__file__).parent.parent,
+            env=os.environ | alone,
+            capture_output=True,
+            text=True,
+            timeout=limit,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"not done within {limit:.0f} s") from error
     if ended.returncode:
         raise RuntimeError(ended.stderr.strip().rpartition("\n")[2])
     return ended.stdout.strip().rpartition("\n")[2]
