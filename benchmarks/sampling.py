@@ -52,8 +52,8 @@ class Sampling:
     densities: tuple[str, ...] = tuple(DENSITIES)
     only: tuple[str, ...] = ()
     """Names, or parts of names, of those to run; all if none is given."""
-    limit: float = 45.0
-    """Seconds after which a library is stopped, in the tables as one that did not finish."""
+    limit: int = 45
+    """Seconds of the processor, compilation included, after which a library is stopped."""
     envs: Path = ENVS
     """Where the environments are made, and found again."""
     core: int = 0

@@ -1,7 +1,9 @@
 """Other libraries, each in a virtual environment of its own, on one core."""
 
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import venv
@@ -45,12 +47,12 @@ def run(
     envs: Path,
     core: int,
     arguments: tuple[str, ...],
-    limit: float | None = None,
+    limit: int = resource.RLIM_INFINITY,
 ) -> str:
     """The last line of what its module says, on one core and with one thread.
 
     Raises:
-        RuntimeError: it failed, or took longer than a limit in seconds.
+        RuntimeError: it failed, or took more than a limit in seconds of the processor.
     """
     pin = shutil.which("taskset")
     command = (
@@ -62,18 +64,17 @@ def run(
         "OMP_NUM_THREADS": "1",
         "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
     }
-    try:
-        ended = subprocess.run(
-            command,
-            check=False,
-            cwd=Path(__file__).parent.parent,
-            env=os.environ | alone,
-            capture_output=True,
-            text=True,
-            timeout=limit,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise RuntimeError(f"not done within {limit:.0f} s") from error
+    ended = subprocess.run(
+        command,
+        check=False,
+        cwd=Path(__file__).parent.parent,
+        env=os.environ | alone,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (limit, limit)),
+    )
+    if ended.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        raise RuntimeError(f"stopped: not done within {limit} s of the processor")
     if ended.returncode:
         raise RuntimeError(ended.stderr.strip().rpartition("\n")[2])
     return ended.stdout.strip().rpartition("\n")[2]
