@@ -63,5 +63,6 @@ def test_a_second_derivative_is_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own parts
 def test_so_are_those_of_what_the_compiler_makes() -> None:
     agrees()
