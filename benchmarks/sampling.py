@@ -91,6 +91,7 @@ def main(options: Sampling) -> None:
                 continue
             least = min(found.ess_bulk.min().item(), found.ess_tail.min().item())
             speed = least / timed.sampling
+            console.print(f"{density}, {one.name}: {speed:.3g} effective draws a CPU second")
             ours = speed if one.name == "physgen" else ours
             table.add_row(
                 *(density, one.name, one.body, f"{speed:.3g}"),
