@@ -38,7 +38,7 @@ CONTENDERS = (
         "ChEES-HMC",
     ),
 )
-LEAPFROGS = {"gaussian": 24, "funnel": 16, "logistic": 6}
+LEAPFROGS = {"gaussian": 36, "funnel": 8, "logistic": 6}
 """Of physgen, which leaves them to the user."""
 
 
@@ -47,11 +47,13 @@ class Sampling:
     """Time chains of several libraries."""
 
     chains: int = 256
-    warmup: int = 300
-    draws: int = 200
+    warmup: int = 200
+    draws: int = 100
     densities: tuple[str, ...] = tuple(DENSITIES)
     only: tuple[str, ...] = ()
     """Names, or parts of names, of those to run; all if none is given."""
+    limit: int = 45
+    """Seconds of the processor, compilation included, after which a library is stopped."""
     envs: Path = ENVS
     """Where the environments are made, and found again."""
     core: int = 0
@@ -67,7 +69,7 @@ def run(contender: Contender, density: str, options: Sampling) -> tuple[Timed, S
             *("--draws", str(options.draws), "--leapfrogs", str(LEAPFROGS[density])),
             *("--out", str(out)),
         )
-        said = peers.environment.run(contender, options.envs, options.core, words)
+        said = peers.environment.run(contender, options.envs, options.core, words, options.limit)
         timed = Timed(**json.loads(said))
         return timed, summarise(torch.from_numpy(np.load(out)))
 
@@ -89,6 +91,7 @@ def main(options: Sampling) -> None:
                 continue
             least = min(found.ess_bulk.min().item(), found.ess_tail.min().item())
             speed = least / timed.sampling
+            console.print(f"{density}, {one.name}: {speed:.3g} effective draws a CPU second")
             ours = speed if one.name == "physgen" else ours
             table.add_row(
                 *(density, one.name, one.body, f"{speed:.3g}"),

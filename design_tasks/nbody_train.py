@@ -20,6 +20,7 @@ from physgen.design_tasks.nbody_prior import (
 )
 from physgen.files import writable_folder, write_json
 from physgen.preconditioned import Denoising, Preconditioned
+from physgen.sharing import Gradients, Weights
 from physgen.training import Report, Schedule, Trainer, draw_curve, processes
 
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -46,6 +47,10 @@ class NBodyTraining:
     """Share of them in which each disc is slowed by a factor of its own between 0 and 1."""
     instants: int = 200
     """Instants of each, 1/15 s apart."""
+    sharing: Gradients | Weights = field(default_factory=Gradients)
+    """What processes of a run by torchrun tell each other: their gradients at every step, or, by
+    'sharing:weights --sharing.every 50' at the end of the line, the mean of their weights once in as
+    many steps (federated averaging)."""
     out: Path = Path("runs/train-nbody")
     """Folder for checkpoint, loss log, curve and weights."""
 
@@ -79,8 +84,13 @@ def train_nbody(options: NBodyTraining, report: Callable[[int], Report]) -> Path
             "rates": [options.schedule.rate, options.schedule.other_rate],
             "seed": options.schedule.seed,
         }
+        if isinstance(options.sharing, Weights):
+            made_of["steps between means of weights"] = options.sharing.every
         draw = WindowDraw(motion, options.schedule.batch, options.noise)
-        trainer = Trainer(model, options.noise, draw, options.schedule, folder, made_of)
+        trainer = Trainer(
+            *(model, options.noise, draw, options.schedule, folder, made_of),
+            sharing=options.sharing,
+        )
         average = trainer.run(report(options.schedule.steps))
         if trainer.rank == 0:
             assert isinstance(average, Preconditioned)

@@ -30,7 +30,7 @@ class Contrastive(nn.Module):
     """A network with its chains, in the form that is trained: call it for the loss.
 
     Its state holds the buffer beside the weights, so that a run that is resumed finds its chains
-    where it left them.
+    where it left them. Processes that share a batch move their chains by chances of their own.
 
     Arguments:
         network: The energy of every sample.
@@ -75,9 +75,9 @@ class Contrastive(nn.Module):
         self.register_buffer("buffer", start.sample(buffer, generator))
 
     def draw(self, x: Sample, generator: torch.Generator) -> tuple[Sample, Int[Tensor, " batch"]]:
-        """Data, and a seed for the moves of a step, on each of its rows."""
-        seed = torch.randint(2**62, (1,), generator=generator, device=generator.device)
-        return x, seed.expand(len(x))
+        """Data, and a seed with each row: that of a process's first moves its chains."""
+        seeds = torch.randint(2**62, (len(x),), generator=generator, device=generator.device)
+        return x, seeds
 
     def forward(self, x: Sample, seed: Int[Tensor, " batch"]) -> PerSample:
         generator = torch.Generator(x.device).manual_seed(int(seed[0]))

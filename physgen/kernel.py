@@ -327,15 +327,18 @@ def _leapfrogs(
     """Where leapfrog steps lead, and by how much the log density rises on the way if measured."""
     gain = torch.zeros(len(chain.z), dtype=chain.z.dtype, device=chain.z.device)
     assert chain.momentum is not None and chain.shift is not None
+    begun, valued = chain, chain.energy is not None
     stride, kick = size * s, size / s
     momentum = torch.addcmul(chain.momentum, kick / 2, chain.shift)
     for left in reversed(range(count)):
         there = arrive(term, torch.addcmul(chain.z, stride, momentum), s)
         assert there.shift is not None
-        if measured:
+        if measured and not valued:
             gain = gain + log_rise(term, chain, there, s)
         momentum = torch.addcmul(momentum, kick if left else kick / 2, there.shift)
         chain = there
+    if measured and valued:  # what is between cancels
+        gain = log_rise(term, begun, chain, s)
     return chain._replace(momentum=momentum), gain
 
 

@@ -7,10 +7,8 @@ many steps; buffers stay with each process, and a checkpoint keeps those of the 
 differ much, each pulls its own way in between, and the mean is worse than training together.
 
 What a process trains on is its share of each batch, which every process draws as a whole: all of
-them have the data. No command offers :class:`Weights`; a script that ``torchrun`` starts does::
-
-    with processes():
-        Trainer(model, objective, draw, schedule, folder, recipe, sharing=Weights(100)).run()
+them have the data. ``physgen train nbody ... sharing:weights --sharing.every 50`` under ``torchrun``
+trains so, and any script does with ``Trainer(..., sharing=Weights(50))``.
 
 References:
     Communication-Efficient Learning of Deep Networks from Decentralized Data (McMahan et al., 2017),

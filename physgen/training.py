@@ -231,6 +231,9 @@ class Trainer:
             pairs = zip(self.average.parameters(), self.model.parameters(), strict=True)
             for average, value in pairs:
                 average.lerp_(value, 1 - memory)
+            held = zip(self.average.buffers(), self.model.buffers(), strict=True)
+            for kept, current in held:
+                kept.copy_(current)
         return self._agree(loss.detach())
 
     def _agree(self, loss: Tensor) -> float:

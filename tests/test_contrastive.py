@@ -98,6 +98,17 @@ def test_the_seed_of_a_step_decides_its_moves() -> None:
     assert not torch.equal(loss(1), loss(2))
 
 
+def test_processes_that_share_a_batch_move_their_chains_apart() -> None:
+    """Each takes every other row of what all of them draw, and with it a seed of its own."""
+    model = Contrastive(Quadratic(), ULA(0.1), White((2,)), 50, source())
+    x, seeds = model.draw(torch.zeros(10, 2), source(3))
+    model(x[0::2], seeds[0::2])
+    first = model.buffer.clone()
+    model.buffer.copy_(Contrastive(Quadratic(), ULA(0.1), White((2,)), 50, source()).buffer)
+    model(x[1::2], seeds[1::2])
+    assert not torch.equal(model.buffer, first)
+
+
 def test_what_cannot_be_followed_is_refused() -> None:
     with pytest.raises(ValueError, match="a buffer needs chains"):
         Contrastive(Quadratic(), ULA(0.1), White((2,)), 0, source())

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from physgen.cli import main
 from physgen.design_tasks.nbody_prior import Architecture, load_prior, read_prior, simulated
 from physgen.design_tasks.nbody_train import NBodyTraining, train_nbody
 from physgen.training import Report, Schedule
@@ -49,6 +50,17 @@ def test_a_finished_run_is_not_made_again(trained: Path) -> None:
     train_nbody(replace(SMALL, out=trained.parent), watched)
     assert not steps
     assert trained.read_bytes() == before
+
+
+def test_federated_averaging_is_asked_for_on_the_line(tmp_path: Path) -> None:
+    """One process has nobody to share with, and trains as it does otherwise; the recipe tells."""
+    words = ["--schedule.steps", 2, "--schedule.batch", 4, "--schedule.save-every", 1]
+    words += ["--network.width", 16, "--network.layers", 1, "--network.heads", 2]
+    words += ["--runs", 10, "--instants", 30, "--out", tmp_path]
+    words += ["sharing:weights", "--sharing.every", 2]
+    assert main(["train", "nbody", *map(str, words)]) == 0
+    facts = json.loads((tmp_path / "nbody.json").read_text())
+    assert facts["recipe"]["steps between means of weights"] == 2
 
 
 def test_training_can_begin_with_given_weights(trained: Path, tmp_path: Path) -> None:

@@ -111,3 +111,30 @@ def test_a_covariance_that_is_not_positive_is_refused() -> None:
         conjugate_gradients(lambda v: v * bent, right, 4)
     with pytest.raises(RuntimeError, match="not positive for 2 of 2 samples"):
         conjugate_gradients(lambda v: v * torch.nan, right, 4)
+
+
+def ranks(narrower: float) -> torch.Tensor:
+    """How many of nineteen draws lie below the truth, over 1200 truths of the prior."""
+    truths, draws, noise = 1200, 19, 0.4
+    truth = LAW.sample(truths, source(11))
+    first = truth[:, :1] + noise * torch.randn(truths, 1, dtype=truth.dtype, generator=source(12))
+    seen = Observed(LAW, lambda x: x[:, :1], first.repeat_interleave(draws, 0), noise, 1)
+    start = unit_noise(truths * draws, (3,), source(13), torch.float64)
+    x = sample(seen, start, log_snr(30, 0.01, 30.0), DPMpp2M(), source(14))
+    x = x.view(truths, draws, 3)
+    x = x.mean(1, keepdim=True) + narrower * (x - x.mean(1, keepdim=True))
+    return (x < truth[:, None]).sum(1)
+
+
+def unevenness(rank: torch.Tensor) -> float:
+    """Chi-squared of twenty ranks, of nineteen degrees, the largest of three entries."""
+    expected = len(rank) / 20
+    counts = torch.stack([(rank == k).sum(0) for k in range(20)])
+    return ((counts - expected).square() / expected).sum(0).max().item()
+
+
+def test_truths_have_any_rank_among_draws_of_their_posteriors() -> None:
+    """Simulation-based calibration (Talts et al., 2018, https://arxiv.org/abs/1804.06788): a
+    chi-squared above 46 has a probability of 1 in 2000; draws a fifth too narrow are seen."""
+    assert unevenness(ranks(1.0)) < 46
+    assert unevenness(ranks(0.8)) > 46

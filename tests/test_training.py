@@ -149,6 +149,34 @@ def test_federated_weights_are_the_mean_of_what_each_process_found_by_itself(
     assert apart > 1e-3
 
 
+class Counting(nn.Module):
+    """A number to be learned, and a buffer that counts how often it was asked for."""
+
+    asked: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.register_buffer("asked", torch.zeros(1, dtype=torch.long))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.asked += 1
+        return self.weight * x
+
+
+def test_the_average_has_the_model_s_buffers(tmp_path: Path) -> None:
+    t = Trainer(
+        Counting(),
+        lambda model, x: model(x).square(),
+        lambda step, g: (torch.ones(2),),
+        Schedule(steps=3, batch=2),
+        tmp_path,
+        {},
+        False,
+    )
+    assert list(t.run().buffers()) == [torch.tensor([3])]
+
+
 def test_training_lowers_the_loss_of_the_average(tmp_path: Path) -> None:
     t = trainer(tmp_path, steps=300)
     batch = draw(-1, step_generator(1, 0, torch.device("cpu")))

@@ -1,7 +1,9 @@
 """Other libraries, each in a virtual environment of its own, on one core."""
 
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import venv
@@ -40,8 +42,18 @@ def python_of(contender: Contender, envs: Path) -> str:
     return str(python)
 
 
-def run(contender: Contender, envs: Path, core: int, arguments: tuple[str, ...]) -> str:
-    """The last line of what its module says, on one core and with one thread."""
+def run(
+    contender: Contender,
+    envs: Path,
+    core: int,
+    arguments: tuple[str, ...],
+    limit: int = resource.RLIM_INFINITY,
+) -> str:
+    """The last line of what its module says, on one core and with one thread.
+
+    Raises:
+        RuntimeError: it failed, or took more than a limit in seconds of the processor.
+    """
     pin = shutil.which("taskset")
     command = (
         *((pin, "-c", str(core)) if pin else ()),
@@ -59,7 +71,10 @@ def run(contender: Contender, envs: Path, core: int, arguments: tuple[str, ...])
         env=os.environ | alone,
         capture_output=True,
         text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (limit, limit)),
     )
+    if ended.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        raise RuntimeError(f"stopped: not done within {limit} s of the processor")
     if ended.returncode:
         raise RuntimeError(ended.stderr.strip().rpartition("\n")[2])
     return ended.stdout.strip().rpartition("\n")[2]

@@ -5,6 +5,7 @@ from physgen.testbeds.catalog_families import FAMILIES
 from physgen.testbeds.catalog_few import FEW_STEPS
 from physgen.testbeds.catalog_fields import FIELDS
 from physgen.testbeds.catalog_heat import HEAT_INVERTED
+from physgen.testbeds.catalog_inference import INFERENCE
 from physgen.testbeds.catalog_observations import OBSERVATIONS
 from physgen.testbeds.catalog_product import PRODUCT
 from physgen.testbeds.catalog_residual import RESIDUAL
@@ -13,6 +14,7 @@ from physgen.testbeds.catalog_seen import SEEN_RING
 BEDS: tuple[Bed, ...] = (
     PRODUCT,
     OBSERVATIONS,
+    INFERENCE,
     FIELDS,
     RESIDUAL,
     SEEN_RING,

@@ -66,6 +66,40 @@ def judge_mixture(
     )
 
 
+def judge_draws(
+    x: Float[Tensor, "draw dimension"],
+    reference: Float[Tensor, "other dimension"],
+    size: float | Float[Tensor, " dimension"],
+) -> Quality:
+    """Hold draws to others that are right; an entry's bias is relative to its ``size``."""
+    ends = _interval(x[None])[0]
+    inside = (reference > ends[0]) & (reference < ends[1])
+    return Quality(
+        bias=((x.mean(0) - reference.mean(0)) / size).square().mean().sqrt().item(),
+        spread=(x.std(0) / reference.std(0)).mean().item(),
+        coverage=inside.to(x.dtype).mean().item(),
+    )
+
+
+def told_apart(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], neighbours: int = 15) -> float:
+    """Which share of draws their nearest neighbours tell the origin of: a half for draws of one
+    density, one for two that have nothing in common.
+
+    A classifier two-sample test, whose classifier is a vote among the nearest draws of both
+    kinds, in units of the standard deviations of ``b``. As many of each make a half.
+
+    References:
+        Revisiting Classifier Two-Sample Tests (Lopez-Paz & Oquab, 2017),
+        https://arxiv.org/abs/1610.06545, section 3.
+    """
+    x = torch.cat([a, b]) / b.std(0)
+    from_b = torch.arange(len(x), device=x.device) >= len(a)
+    apart = torch.cdist(x, x).fill_diagonal_(torch.inf)
+    nearest = apart.topk(neighbours, largest=False).indices
+    votes = from_b[nearest].sum(1)
+    return ((2 * votes > neighbours) == from_b).double().mean().item()
+
+
 def discrepancy(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
     r"""The squared maximum mean discrepancy, unbiased: zero on average for draws of one density.
 

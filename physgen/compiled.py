@@ -1,0 +1,57 @@
+"""Densities whose value and gradient are one compiled function."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from physgen.energy import Energy
+from physgen.shapes import Level, PerSample, Sample
+
+
+class Compiled(Energy):
+    r"""A density by its energy, like :class:`physgen.density.Density`, for chains of many moves.
+
+    ``torch.compile`` makes one function of the energy and its gradient when a batch of some shape is
+    first seen, which takes seconds to a minute and a C++ compiler; after that an energy of small
+    vectors, whose time is spent between its operations, takes a fraction. It adds, is rescaled
+    and tempered like any energy, and has first derivatives only.
+
+    Arguments:
+        function: The energy of every sample of a batch, of tensor operations alone, differentiable.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self.function = function
+
+        def total(z: Tensor) -> tuple[Tensor, Tensor]:
+            energy = function(z)
+            return energy.sum(), energy
+
+        self.slope = torch.compile(torch.func.grad_and_value(total, has_aux=True))
+
+    def energy(self, z: Sample, s: Level) -> PerSample:
+        if not (torch.is_grad_enabled() and z.requires_grad):
+            return self.function(z)
+        value: Tensor = _Node.apply(z, self.slope)  # type: ignore[no-untyped-call]
+        return value
+
+
+class _Node(torch.autograd.Function):
+    """A value that brings its gradient along."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, slope: Callable[[Tensor], Any]) -> Tensor:  # noqa: ANN401
+        gradient, (_, energy) = slope(z.detach())
+        ctx.save_for_backward(gradient)
+        value: Tensor = energy
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        if torch.is_grad_enabled():
+            raise RuntimeError("a compiled density has first derivatives only: take a Density")
+        (gradient,) = ctx.saved_tensors
+        (outer,) = grad_outputs
+        return outer.view(-1, *[1] * (gradient.ndim - 1)) * gradient, None
