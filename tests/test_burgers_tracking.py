@@ -120,6 +120,7 @@ def test_controllers_side_by_side_do_as_they_do_alone() -> None:
     for found, controller in zip(both, (Idle(), Recorded(here.force)), strict=True):
         alone = here.run(controller)
         torch.testing.assert_close(found.velocity, alone.velocity, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(found.force, alone.force, atol=0, rtol=0)
         torch.testing.assert_close(found.objective, alone.objective, atol=1e-8, rtol=1e-4)
 
 
