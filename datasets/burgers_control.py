@@ -1,7 +1,8 @@
 """Velocities between walls under random forces: the data of DiffPhyCon's control problem.
 
 A trajectory of :class:`~physgen.solvers.walled_burgers.WalledBurgers` lasts one second and is kept
-at eleven instants; between two of them its force stays. States and forces are drawn as published
+at eleven instants; between two of them its force stays. Longer ones, from which windows are cut for
+tracking, have a force of their own in every second. States and forces are drawn as published
 (:func:`~physgen.solvers.walled_burgers.two_humps`, :func:`~physgen.solvers.walled_burgers.eight_pushes`).
 With partial control the force is twice as large, and zero but in the outer quarters.
 
@@ -33,8 +34,8 @@ POINTS = 128
 """Between the walls."""
 INTERVALS = 10
 """Of constant force, in one second."""
-SECONDS = 1.0
-"""Of a trajectory."""
+INTERVAL = 1.0 / INTERVALS
+"""Of constant force, in s."""
 DT = 5e-4
 """The solver's step that makes data, in s."""
 AT_ONCE = 500
@@ -51,7 +52,7 @@ class Driven(NamedTuple):
     """Trajectories and the forces that drove them."""
 
     velocity: Trajectory
-    """In m/s, at :data:`INTERVALS` + 1 instants."""
+    """In m/s, at an instant more than there are intervals."""
     force: Controls
     """In m/s², in each interval."""
 
@@ -62,38 +63,41 @@ def steps_of(dt: float) -> int:
     Raises:
         ValueError: an interval is not a whole number of them.
     """
-    interval = SECONDS / INTERVALS
-    steps = round(interval / dt)
-    if steps < 1 or abs(steps * dt - interval) > 1e-9:
+    steps = round(INTERVAL / dt)
+    if steps < 1 or abs(steps * dt - INTERVAL) > 1e-9:
         raise ValueError(
-            f"an interval of {interval} s must be a whole number of steps, got {dt} s"
+            f"an interval of {INTERVAL} s must be a whole number of steps, got {dt} s"
         )
     return steps
 
 
-def draw(seeds: range, outer: bool, solver: WalledBurgers) -> tuple[State, Controls]:
+def draw(
+    seeds: range, outer: bool, solver: WalledBurgers, seconds: int = 1
+) -> tuple[State, Controls]:
     """A first state and forces for each seed, in single precision.
 
     Arguments:
         seeds: One for each.
         outer: Whether there is force in the outer quarters only.
         solver: Its points.
+        seconds: For which there are forces; those of the first are the same for any number.
     """
     (place,) = solver.grid.places(torch.zeros(1, dtype=torch.float64))
     states, forces = [], []
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)
         states.append(two_humps(1, place, generator))
-        forces.append(eight_pushes(1, INTERVALS, place, generator))
+        each = [eight_pushes(1, INTERVALS, place, generator) for _ in range(seconds)]
+        forces.append(torch.cat(each, dim=1))
     state, force = torch.cat(states).float(), torch.cat(forces).float()
     return state, 2 * outer_quarters(len(place)) * force if outer else force
 
 
-def simulate(seeds: range, outer: bool, dt: float = DT) -> Driven:
+def simulate(seeds: range, outer: bool, dt: float = DT, seconds: int = 1) -> Driven:
     """One simulation for each seed, in single precision, whose rounding is far below the error
     of the step."""
     solver = WalledBurgers(points=POINTS, dt=dt)
-    state, force = draw(seeds, outer, solver)
+    state, force = draw(seeds, outer, solver, seconds)
     parts = zip(state.split(AT_ONCE), force.split(AT_ONCE), strict=True)
     with torch.no_grad():
         velocity = torch.cat([drive(solver, u, w, steps_of(dt)) for u, w in parts])
@@ -112,6 +116,8 @@ class BurgersControlData:
     """Where there is force: outer (the quarters next to the walls) or everywhere."""
     simulations: int = 20_000
     """How many."""
+    seconds: int = 1
+    """Of each."""
     dt: float = DT
     """Step of the solver, in s; published data have 1e-4."""
     seed: int = 0
@@ -126,7 +132,7 @@ class BurgersControlData:
     """Folder of the shards."""
 
     def __post_init__(self) -> None:
-        for name in ("simulations", "shard", "workers"):
+        for name in ("simulations", "seconds", "shard", "workers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.forced not in FORCED:
@@ -145,6 +151,7 @@ class BurgersControlData:
             "viscosity": WalledBurgers().viscosity,
             "points": POINTS,
             "intervals": INTERVALS,
+            "seconds": self.seconds,
             "dt": self.dt,
             "forced": self.forced,
         }
@@ -161,10 +168,15 @@ class BurgersControlData:
 def write_shard(data: BurgersControlData, seeds: range) -> Path:
     """Simulate and keep one file."""
     torch.set_num_threads(1)
-    found = simulate(seeds, FORCED[data.forced], data.dt)
+    found = simulate(seeds, FORCED[data.forced], data.dt, data.seconds)
     path = data.file(seeds)
     store.write(path, stored(found, np.array(seeds), data.recipe, {}))
     return path
+
+
+def instants(intervals: int) -> np.ndarray:
+    """When states are kept, in s."""
+    return np.linspace(0, intervals * INTERVAL, intervals + 1, dtype=np.float32)
 
 
 def stored(
@@ -193,7 +205,7 @@ def stored(
     energy = force.square().flatten(1).sum(1).double().numpy()
     return store.Trajectories(
         name="burgers-control",
-        time=np.linspace(0, SECONDS, INTERVALS + 1, dtype=np.float32),
+        time=instants(found.force.shape[1]),
         space={"x": place.numpy()},
         fields={
             name: store.Field(values[:, :, 0].float().numpy(), units, 0, about)
@@ -225,16 +237,17 @@ def generate(
     )
 
 
-def origin(folder: Path, outer: bool) -> dict[str, object]:
+def origin(folder: Path, outer: bool, seconds: int = 1) -> dict[str, object]:
     """How the simulations of a folder were made, and from which seeds, to be trained on.
 
     Arguments:
         folder: Of a finished data set.
         outer: Whether there must be force in the outer quarters only.
+        seconds: That each must last.
 
     Raises:
-        ValueError: there is no data set, its forces act elsewhere, some of its seeds are not for
-            training, or its files were not all made alike.
+        ValueError: there is no data set, its forces act elsewhere or another time, some of its
+            seeds are not for training, or its files were not all made alike.
     """
     (forced,) = (name for name, kind in FORCED.items() if kind == outer)
     found: dict[str, object] = {}
@@ -246,6 +259,11 @@ def origin(folder: Path, outer: bool) -> dict[str, object]:
             raise ValueError(
                 f"{path} must hold simulations forced {forced}, got {recipe.get('forced')!r}: "
                 f"make some with 'physgen generate burgers-control --forced {forced}'"
+            )
+        if recipe.get("seconds", 1) != seconds:
+            raise ValueError(
+                f"{path} must hold simulations of {seconds} s, got {recipe.get('seconds', 1)} s: "
+                f"make some with 'physgen generate burgers-control --seconds {seconds}'"
             )
         beyond = [seed for seed in held if seed not in TRAINING_SEEDS]
         if beyond:
@@ -260,17 +278,18 @@ def origin(folder: Path, outer: bool) -> dict[str, object]:
     return {**found, "seeds": [min(seeds), max(seeds)], "simulations": len(seeds)}
 
 
-def load_driven(folder: Path, outer: bool) -> Driven:
+def load_driven(folder: Path, outer: bool, seconds: int = 1) -> Driven:
     """All simulations of a folder, to be trained on.
 
     Arguments:
         folder: Of a finished data set.
         outer: Whether there must be force in the outer quarters only.
+        seconds: That each must last.
 
     Raises:
         ValueError: :func:`origin` refuses the folder, or a file of it is missing or damaged.
     """
-    origin(folder, outer)
+    origin(folder, outer, seconds)
     velocities, forces = [], []
     for path in files_of(folder, "physgen generate burgers-control"):
         data = store.read(path)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from physgen.datasets import store
-from physgen.datasets.burgers_control import INTERVALS, SECONDS, Driven, stored
+from physgen.datasets.burgers_control import Driven, instants, stored
 from physgen.datasets.field import Fields
 from physgen.datasets.vtk import write_images
 from physgen.design_tasks.burgers_control import BurgersControl, Judged
@@ -78,7 +78,7 @@ def write_vtk(
     }
     fields = Fields(
         name="burgers-control",
-        time=np.linspace(0, SECONDS, INTERVALS + 1, dtype=np.float32),
+        time=instants(force.shape[1]),
         axes={"x": place.numpy()},
         values={name: value[:, :, 0].float().numpy() for name, value in values.items()},
         units={name: "m s-2" if name == "force" else "m s-1" for name in values},

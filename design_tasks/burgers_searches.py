@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from physgen.datasets.burgers_control import INTERVALS, SECONDS, draw, steps_of
+from physgen.datasets.burgers_control import INTERVAL, INTERVALS, draw, steps_of
 from physgen.datasets.seeds import TRAINING_SEEDS
 from physgen.descent import descend
 from physgen.design_tasks.burgers_control import FINE, BurgersControl, Setting, simulate
@@ -45,7 +45,7 @@ class PID:
         self, first: State, wanted: State, setting: Setting, dt: float
     ) -> tuple[Controls, State]:
         """The forces, and the last state."""
-        solver, steps, interval = WalledBurgers(dt=dt), steps_of(dt), SECONDS / INTERVALS
+        solver, steps, interval = WalledBurgers(dt=dt), steps_of(dt), INTERVAL
         place = setting.forced & setting.observed
         state, total, before, forces = first, torch.zeros_like(first), None, []
         for _ in range(INTERVALS):

@@ -126,6 +126,25 @@ def design_burgers_control(arguments: Arguments) -> None:
     out.print(f"Look at {options.out / 'report.html'}")
 
 
+def design_burgers_tracking(arguments: Arguments) -> None:
+    from physgen.design_tasks.burgers_tracking_run import TrackingOptions, design_tracking
+    from physgen.verdict import table
+
+    machine = "--json" in arguments
+    rest = [word for word in arguments if word != "--json"]
+    options = parse(TrackingOptions, "design burgers-tracking", rest)
+    out = console(machine)
+    with stages() as shown:
+        verdict = design_tracking(options, shown)
+    if machine:
+        print(json.dumps(asdict(verdict), allow_nan=False))
+        return
+    out.print(table(verdict))
+    for line in verdict.warnings:
+        out.print(f"[yellow]Note:[/] {line}")
+    out.print(f"Look at {options.out / 'report.html'}")
+
+
 def design_airfoils(arguments: Arguments) -> None:
     from physgen.design_tasks.airfoil_run import AirfoilsOptions, design_airfoils
     from physgen.verdict import table
@@ -214,6 +233,12 @@ def train_burgers_control(arguments: Arguments) -> None:
     from physgen.design_tasks.burgers_train import BurgersTraining, train_burgers
 
     _train(parse(BurgersTraining, "train burgers-control", arguments), train_burgers)
+
+
+def train_burgers_tracking(arguments: Arguments) -> None:
+    from physgen.design_tasks.burgers_tracking_train import TrackingTraining, train_tracking
+
+    _train(parse(TrackingTraining, "train burgers-tracking", arguments), train_tracking)
 
 
 def train_nbody(arguments: Arguments) -> None:
@@ -445,6 +470,11 @@ COMMANDS = (
         "Forces that take a velocity from one state to another.",
         design_burgers_control,
     ),
+    Command(
+        ("design", "burgers-tracking"),
+        "Forces that make a velocity follow another under noise, chosen as it goes.",
+        design_burgers_tracking,
+    ),
     Command(("design", "nbody"), "Discs in a box that end close to its centre.", design_nbody),
     Command(
         ("generate", "burgers-control"),
@@ -482,6 +512,11 @@ COMMANDS = (
         ("train", "burgers-control"),
         "The prior of a velocity between walls and its force.",
         train_burgers_control,
+    ),
+    Command(
+        ("train", "burgers-tracking"),
+        "The prior of windows of a velocity and its force, a noise level for each step.",
+        train_burgers_tracking,
     ),
     Command(("train", "nbody"), "The prior of two discs over a short window.", train_nbody),
     Command(("distill", "nbody"), "The same prior in a few evaluations.", distill_nbody),

@@ -340,6 +340,7 @@ class Everywhere(nn.Module):
 Lines = Float[Tensor, "batch channel x"]
 OutputLines = Float[Tensor, "batch output x"]
 Tokens = Float[Tensor, "batch token width"]
+Conditions = Float[Tensor, "batch *level"]
 
 
 class LineMixer(nn.Module):
@@ -357,6 +358,7 @@ class LineMixer(nn.Module):
         width: Channels of a token.
         layers: Blocks.
         expansion: Hidden channels and tokens of the perceptrons, in units of those outside.
+        levels: Numbers of the condition, one or one for each part of a sample.
 
     Raises:
         ValueError: the points are not such a multiple.
@@ -376,6 +378,7 @@ class LineMixer(nn.Module):
         width: int = 160,
         layers: int = 5,
         expansion: int = 2,
+        levels: int = 1,
     ) -> None:
         super().__init__()
         if points % patch:
@@ -386,7 +389,8 @@ class LineMixer(nn.Module):
         self.embed = nn.Linear(inside * patch, width)
         self.place = nn.Parameter(0.3 * torch.randn(tokens, width))
         self.register_buffer("frequencies", torch.linspace(0.25, 4, 16))
-        self.level = nn.Sequential(nn.Linear(32, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU())
+        first = nn.Linear(32 * levels, 64)
+        self.level = nn.Sequential(first, nn.SiLU(), nn.Linear(64, 64), nn.SiLU())
         self.blocks = nn.ModuleList(
             MixerBlock(tokens, width, expansion, 64) for _ in range(layers)
         )
@@ -395,10 +399,10 @@ class LineMixer(nn.Module):
         nn.init.zeros_(self.read.weight)
         nn.init.zeros_(self.read.bias)
 
-    def forward(self, x: Lines, condition: Condition) -> OutputLines:
+    def forward(self, x: Lines, condition: Conditions) -> OutputLines:
         tokens = x.unflatten(2, (-1, self.patch)).transpose(1, 2).flatten(2)
         hidden = self.embed(tokens) + self.place
-        phase = condition[:, None] * self.frequencies * math.tau
+        phase = (condition[..., None] * self.frequencies * math.tau).flatten(1)
         level = self.level(torch.cat([phase.cos(), phase.sin()], dim=1))
         for block in self.blocks:
             hidden = block(hidden, level)
