@@ -28,8 +28,11 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     [
         (("design", "nbdy"), "did you mean 'physgen design nbody'"),
         (("desing", "nbody"), "did you mean 'physgen design'"),
-        (("design",), "physgen design what? there is: airfoils, burgers-control, nbody"),
-        (("design", "weather"), "knows no 'weather': there is: airfoils, burgers-control, nbody"),
+        (("design",), "physgen design what? there is: airfoils, burgers-control, inverse, nbody"),
+        (
+            ("design", "weather"),
+            "knows no 'weather': there is: airfoils, burgers-control, inverse, nbody",
+        ),
         (("design", "nbody", "--bodies", "1"), "bodies must be 2 to 8, got 1"),
         (("design", "nbody", "--frames", "7"), "frames must be 24, or 10 more"),
         (("design", "nbody", "--designs", "0"), "designs must be at least 1, got 0"),
