@@ -151,9 +151,15 @@ class Spread:
         blocks = torch.rand(cases, rows * columns, generator=generator).argsort(1)
         block = blocks[:, : self.count]
         share = torch.rand(2, cases, self.count, generator=generator)
-        x = ((block // columns + share[0]) * cells / rows).long().clamp(max=cells - 1)
-        y = ((block % columns + share[1]) * cells / columns).long().clamp(max=cells - 1)
+        x = _within(block // columns, rows, cells, share[0])
+        y = _within(block % columns, columns, cells, share[1])
         return (x * cells + y)[..., None]
+
+
+def _within(block: Tensor, blocks: int, cells: int, share: Tensor) -> Tensor:
+    """A cell of each block along an axis."""
+    low, high = block * cells // blocks, (block + 1) * cells // blocks
+    return low + ((high - low) * share).long()
 
 
 @dataclass(frozen=True)
@@ -249,7 +255,7 @@ class InverseTask:
         if self.seeds[-1] not in TEST_SEEDS:
             raise ValueError(f"there are {len(TEST_SEEDS)} test seeds, got {skip} + {cases}")
         self.equation, self.problem = equation, problem
-        self.scale = scale
+        self.mean, self.scale = mean, scale
         cells = mean.shape[-1]
         self.cells = Cells((cells, cells), (1.0, 1.0))
         data = equation.data(cells)

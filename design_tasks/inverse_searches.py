@@ -65,6 +65,7 @@ def kriging(task: InverseTask) -> Estimate:
     data = task.equation.data(task.cells.cells[0])
     places = task.sensors[COEFFICIENT][..., 0]
     values = task.seen.values[:, : places.shape[1]].double() * task.scale[COEFFICIENT]
+    values = values + task.mean[COEFFICIENT].flatten()[places] - _middle(data)
     noise = (task.seen.noise * task.scale[COEFFICIENT]) ** 2
     found = []
     for here, value in zip(places, values, strict=True):

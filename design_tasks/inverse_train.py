@@ -21,7 +21,7 @@ from physgen.files import writable_folder, write_json
 from physgen.principal import square
 from physgen.training import Report, Schedule, Trainer, draw_curve, processes
 
-HELD_OUT = 200
+HELD_OUT = 64
 """Simulations behind those of the training, of which the shares are measured."""
 
 
@@ -38,7 +38,7 @@ class InverseTraining:
     kept: tuple[int, int] = (200, 100)
     """Principal components of a and u."""
     schedule: Schedule = field(
-        default_factory=lambda: Schedule(steps=3400, batch=32, save_every=100)
+        default_factory=lambda: Schedule(steps=1500, batch=32, decay=0.6, save_every=100)
     )
     """How long and how fast."""
     network: Architecture = field(default_factory=Architecture)
@@ -76,7 +76,8 @@ def train_inverse(options: InverseTraining, report: Callable[[int], Report]) -> 
             "kept": list(options.kept),
         }
         facts: dict[str, object] = {
-            "command": f"physgen train inverse --equation {equation.name}",
+            "command": f"physgen train inverse --equation {equation.name} --simulations "
+            f"{options.simulations} --cells {options.cells} --kept {options.kept[0]} {options.kept[1]}",
             "version": __version__,
         }
         if equation.gaussian:

@@ -49,6 +49,9 @@ class Corrected(nn.Module):
             nn.Linear(32, EMBEDDED), nn.SiLU(), nn.Linear(EMBEDDED, EMBEDDED), nn.SiLU()
         )
         self.net = UNet((2 * fields, fields), base.space, EMBEDDED, widths, patch)
+        last = self.net.leave.kernel.bias
+        assert last is not None
+        nn.init.zeros_(last)
 
     def forward(self, z: Fields, s: Level) -> Fields:
         level = per_sample(s, z)

@@ -46,8 +46,8 @@ class Principal(Denoiser):
     def __init__(
         self,
         space: tuple[int, ...],
-        bases: Sequence[Basis],
-        covariance: Float[Tensor, "component component"],
+        bases: Sequence[Float[Tensor, "point _"]],
+        covariance: Float[Tensor, "total total"],
         rest: Float[Tensor, " field"],
     ) -> None:
         points = torch.Size(space).numel()

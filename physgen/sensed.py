@@ -56,11 +56,6 @@ class Seen:
                 f"{int(outside.sum())} observations lie outside the fields, whose entries are 0 to "
                 f"{self.size - 1}, such as {int(self.places[outside][0])}: was it another grid?"
             )
-        if self.places.shape[:2] != self.values.shape:
-            raise ValueError(
-                f"each observation has one value, got places of {tuple(self.places.shape[:2])} and "
-                f"values of {tuple(self.values.shape)}"
-            )
         if not self.values.isfinite().all():
             bad = int((~self.values.isfinite()).sum())
             raise ValueError(f"observations must be finite, {bad} are not: leave them out")
