@@ -43,7 +43,7 @@ class InverseOptions:
 
     equation: str = "darcy"
     """darcy, poisson or helmholtz."""
-    problem: str = "both"
+    problem: str = "forward"
     """forward (the coefficient is seen, the state wanted), inverse (the state is seen, the
     coefficient wanted) or both."""
     look: str = "spread"

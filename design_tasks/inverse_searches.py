@@ -63,16 +63,23 @@ def linear(prior: InversePrior, task: InverseTask) -> Estimate:
 def kriging(task: InverseTask) -> Estimate:
     """The best linear estimate of the coefficient by its exact covariance, and its state."""
     data = task.equation.data(task.cells.cells[0])
+    law = GaussianField(data.alpha, data.tau)
     places = task.sensors[COEFFICIENT][..., 0]
     values = task.seen.values[:, : places.shape[1]].double() * task.scale[COEFFICIENT]
     values = values + task.mean[COEFFICIENT].flatten()[places] - _middle(data)
     noise = (task.seen.noise * task.scale[COEFFICIENT]) ** 2
+    every = torch.arange(math.prod(task.cells.cells)).split(64)
+    own = [law.covariance(task.cells, part).flatten(1)[:, part].diagonal() for part in every]
+    spread = torch.cat(own).sqrt()
     found = []
     for here, value in zip(places, values, strict=True):
-        across = _covariance(data, task, here)
-        system = across.flatten(1)[:, here] + noise * torch.eye(len(here), dtype=torch.float64)
-        found.append(torch.einsum("p,pxy->xy", torch.linalg.solve(system, value), across))
-    coefficient = torch.stack(found) + _middle(data)
+        across = law.covariance(task.cells, here).flatten(1)
+        if isinstance(data, DarcyData):
+            half = (data.high - data.low) / 2
+            across = _of_signs(across / (spread[here, None] * spread)) * half**2
+        system = across[:, here] + noise * torch.eye(len(here), dtype=torch.float64)
+        found.append(torch.linalg.solve(system, value) @ across)
+    coefficient = torch.stack(found).unflatten(1, task.cells.cells) + _middle(data)
     state = task.solver.solve(task.equation.boundary(coefficient))
     return Estimate(torch.cat([coefficient[:, None], state], 1), 1)
 
@@ -81,25 +88,10 @@ def _middle(data: SteadyData) -> float:
     return (data.low + data.high) / 2 if isinstance(data, DarcyData) else 0.0
 
 
-def _covariance(data: SteadyData, task: InverseTask, places: Tensor) -> Tensor:
-    r"""Of the coefficient at some places with all cells; that of the sign of a Gaussian field is
-    :math:`\frac2\pi \arcsin \rho` of its correlation."""
-    law = GaussianField(data.alpha, data.tau)
-    covariance = law.covariance(task.cells, places)
-    if not isinstance(data, DarcyData):
-        return covariance
-    every = torch.arange(math.prod(task.cells.cells))
-    variance = torch.cat(
-        [
-            law.covariance(task.cells, part).flatten(1)[:, part].diagonal()
-            for part in every.split(64)
-        ]
-    )
-    spread = variance.sqrt()
-    correlation = covariance.flatten(1) / (spread[places, None] * spread)
-    half = (data.high - data.low) / 2
-    found = half**2 * 2 / math.pi * correlation.clamp(-1, 1).asin()
-    return found.view(covariance.shape)
+def _of_signs(correlation: Tensor) -> Tensor:
+    r"""The covariance of the signs of a Gaussian field, :math:`\frac2\pi \arcsin \rho`."""
+    found: Tensor = 2 / math.pi * correlation.clamp(-1, 1).asin()
+    return found
 
 
 def adjoint(prior: InversePrior, task: InverseTask, gradients: int) -> Estimate:

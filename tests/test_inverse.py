@@ -449,7 +449,7 @@ def test_a_gaussian_law_needs_no_network_and_survives_its_file(tmp_path: Path) -
 def test_a_run_leaves_what_it_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = train_inverse(small(tmp_path / "train", "helmholtz"), silent)
     out = tmp_path / "run"
-    words = f"design inverse --equation helmholtz --sensors 20 --cases 3 --weights {weights}"
+    words = f"design inverse --equation helmholtz --problem both --sensors 20 --cases 3 --weights {weights}"
     assert main([*words.split(), "--gradients", "4", "--out", str(out), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     verdict = load_verdict(out / "verdict.json")
