@@ -76,7 +76,7 @@ def kriging(task: InverseTask) -> Estimate:
         across = law.covariance(task.cells, here).flatten(1)
         if isinstance(data, DarcyData):
             half = (data.high - data.low) / 2
-            across = _of_signs(across / (spread[here, None] * spread)) * half**2
+            across = covariance_of_signs(across / (spread[here, None] * spread)) * half**2
         system = across[:, here] + noise * torch.eye(len(here), dtype=torch.float64)
         found.append(torch.linalg.solve(system, value) @ across)
     coefficient = torch.stack(found).unflatten(1, task.cells.cells) + _middle(data)
@@ -88,7 +88,7 @@ def _middle(data: SteadyData) -> float:
     return (data.low + data.high) / 2 if isinstance(data, DarcyData) else 0.0
 
 
-def _of_signs(correlation: Tensor) -> Tensor:
+def covariance_of_signs(correlation: Tensor) -> Tensor:
     r"""The covariance of the signs of a Gaussian field, :math:`\frac2\pi \arcsin \rho`."""
     found: Tensor = 2 / math.pi * correlation.clamp(-1, 1).asin()
     return found

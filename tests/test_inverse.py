@@ -40,7 +40,12 @@ from physgen.design_tasks.inverse_prior import (
     save_prior,
 )
 from physgen.design_tasks.inverse_run import InverseOptions, design_inverse, plain
-from physgen.design_tasks.inverse_searches import adjoint, kriging, linear
+from physgen.design_tasks.inverse_searches import (
+    adjoint,
+    covariance_of_signs,
+    kriging,
+    linear,
+)
 from physgen.design_tasks.inverse_train import InverseTraining, train_inverse
 from physgen.grid import log_snr
 from physgen.predictor import DPMpp2M
@@ -346,10 +351,13 @@ def test_descent_from_the_law_ends_at_the_kriged_field(priors: dict[str, Inverse
     assert (descended.calls, kriged.calls) == (1, 1)
 
 
-def test_what_kriging_of_two_values_assumes_is_the_covariance_of_their_signs(
+def test_kriging_of_two_values_knows_the_covariance_of_signs(
     priors: dict[str, InversePrior],
 ) -> None:
-    """Seen everywhere it interpolates; far from all sensors it is the mean."""
+    rho = torch.tensor([-0.4, 0.3, 0.8, 0.97])
+    x, noise = torch.randn(2, 100_000, 1, generator=generator())
+    signs = (x.sign() * (rho * x + (1 - rho**2).sqrt() * noise).sign()).mean(0)
+    torch.testing.assert_close(covariance_of_signs(rho), signs, atol=0.015, rtol=0)
     task = task_of(priors["darcy"], "forward", Spread(64), cases=6)
     better = task.errors(kriging(task).pairs)
     nothing = task.errors(priors["darcy"].standard.mean.expand(6, -1, -1, -1))
