@@ -16,9 +16,11 @@ from torch import Tensor
 from physgen.datasets.equation import Drawn, EquationData, Site, own_generators
 from physgen.shapes import Boundary, PerSample, State
 from physgen.solvers.darcy import Darcy
-from physgen.solvers.elliptic import Cells, Steady
+from physgen.solvers.elliptic import Cells, Inversion, SparseFactors, Steady
 from physgen.solvers.helmholtz import Helmholtz
 from physgen.solvers.random_field import GaussianField
+
+FACTORS = SparseFactors()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +36,8 @@ class SteadyData(EquationData):
     shard: int = 50
 
     @abc.abstractmethod
-    def equation(self) -> Steady:
-        """What is solved."""
+    def equation(self, inversion: Inversion = FACTORS) -> Steady:
+        """What is solved, and how."""
 
     @abc.abstractmethod
     def posed(self, field: Tensor) -> Boundary:
@@ -63,10 +65,15 @@ class SteadyData(EquationData):
         return Site(self.square.places(torch.zeros(1, dtype=torch.float64)), "WALL", "cell")
 
     @final
-    def simulate(self, seeds: range) -> Drawn:
-        law, equation = GaussianField(self.alpha, self.tau), self.equation()
+    def drawn(self, seeds: range) -> Boundary:
+        """Boundary data, one for each seed."""
+        law = GaussianField(self.alpha, self.tau)
         fields = [law.draw(self.square, 1, source) for source in own_generators(seeds)]
-        boundary = self.posed(torch.cat(fields))
+        return self.posed(torch.cat(fields))
+
+    @final
+    def simulate(self, seeds: range) -> Drawn:
+        equation, boundary = self.equation(), self.drawn(seeds)
         state = equation.solve(boundary)
         left, source = equation.residual(state, boundary)[:, 0], boundary[:, -1]
         quality = {
@@ -105,8 +112,8 @@ class DarcyData(SteadyData):
     def units(self) -> dict[str, str]:
         return {"pressure": "1", "permeability": "1", "source": "m-2"}
 
-    def equation(self) -> Steady:
-        return Darcy(self.square)
+    def equation(self, inversion: Inversion = FACTORS) -> Steady:
+        return Darcy(self.square, inversion)
 
     def posed(self, field: Tensor) -> Boundary:
         if not (self.low > 0 and self.high > 0):
@@ -141,8 +148,8 @@ class HelmholtzData(SteadyData):
     def units(self) -> dict[str, str]:
         return {"displacement": "1", "source": "m-2"}
 
-    def equation(self) -> Steady:
-        return Helmholtz(self.square, self.wavenumber)
+    def equation(self, inversion: Inversion = FACTORS) -> Steady:
+        return Helmholtz(self.square, self.wavenumber, inversion)
 
     def posed(self, field: Tensor) -> Boundary:
         return field[:, None]
@@ -170,8 +177,8 @@ class PoissonData(SteadyData):
     def units(self) -> dict[str, str]:
         return {"potential": "1", "source": "m-2"}
 
-    def equation(self) -> Steady:
-        return Helmholtz(self.square)
+    def equation(self, inversion: Inversion = FACTORS) -> Steady:
+        return Helmholtz(self.square, inversion=inversion)
 
     def posed(self, field: Tensor) -> Boundary:
         return field[:, None]

@@ -145,6 +145,25 @@ def design_burgers_tracking(arguments: Arguments) -> None:
     out.print(f"Look at {options.out / 'report.html'}")
 
 
+def design_inverse(arguments: Arguments) -> None:
+    from physgen.design_tasks.inverse_run import InverseOptions, design_inverse
+    from physgen.verdict import table
+
+    machine = "--json" in arguments
+    rest = [word for word in arguments if word != "--json"]
+    options = parse(InverseOptions, "design inverse", rest)
+    out = console(machine)
+    with stages() as shown:
+        verdict = design_inverse(options, shown)
+    if machine:
+        print(json.dumps(asdict(verdict), allow_nan=False))
+        return
+    out.print(table(verdict, "relative_error"))
+    for line in verdict.warnings:
+        out.print(f"[yellow]Note:[/] {line}")
+    out.print(f"Look at {options.out / 'report.html'}")
+
+
 def design_airfoils(arguments: Arguments) -> None:
     from physgen.design_tasks.airfoil_run import AirfoilsOptions, design_airfoils
     from physgen.verdict import table
@@ -239,6 +258,12 @@ def train_burgers_tracking(arguments: Arguments) -> None:
     from physgen.design_tasks.burgers_tracking_train import TrackingTraining, train_tracking
 
     _train(parse(TrackingTraining, "train burgers-tracking", arguments), train_tracking)
+
+
+def train_inverse(arguments: Arguments) -> None:
+    from physgen.design_tasks.inverse_train import InverseTraining, train_inverse
+
+    _train(parse(InverseTraining, "train inverse", arguments), train_inverse)
 
 
 def train_nbody(arguments: Arguments) -> None:
@@ -475,6 +500,11 @@ COMMANDS = (
         "Forces that make a velocity follow another under noise, chosen as it goes.",
         design_burgers_tracking,
     ),
+    Command(
+        ("design", "inverse"),
+        "Fields, and what made them, from a few noisy sensors.",
+        design_inverse,
+    ),
     Command(("design", "nbody"), "Discs in a box that end close to its centre.", design_nbody),
     Command(
         ("generate", "burgers-control"),
@@ -517,6 +547,9 @@ COMMANDS = (
         ("train", "burgers-tracking"),
         "The prior of windows of a velocity and its force, a noise level for each step.",
         train_burgers_tracking,
+    ),
+    Command(
+        ("train", "inverse"), "The prior of a coefficient or source and its state.", train_inverse
     ),
     Command(("train", "nbody"), "The prior of two discs over a short window.", train_nbody),
     Command(("distill", "nbody"), "The same prior in a few evaluations.", distill_nbody),

@@ -15,7 +15,7 @@ Sources:
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from physgen.solvers.elliptic import Cells
@@ -63,12 +63,41 @@ class GaussianField:
         shape = (count, *[self.highest] * len(cells.cells))
         device = generator.device
         white = torch.randn(shape, generator=generator, dtype=torch.float64, device=device)
-        field = self.deviations(len(cells.cells)).to(device) * white
+        return self.compose(cells, white)
+
+    def compose(
+        self, cells: Cells, white: Float[Tensor, "batch *mode"]
+    ) -> Float[Tensor, "batch *space"]:
+        """The fields that unit noise makes, one number for each mode of the law."""
+        device = white.device
+        field = self.deviations(len(cells.cells)).to(white) * white
         for modes in (_cosines(n, self.highest).to(device) for n in cells.cells):
             kept = field.narrow(1, 0, len(modes))
             # Each pass turns the first axis of amplitudes into the last axis of space.
             field = torch.tensordot(kept, modes, ([1], [0]))
         return field
+
+    def covariance(
+        self, cells: Cells, places: Int[Tensor, " place"]
+    ) -> Float[Tensor, "place *space"]:
+        """Of the field at some places, numbers of the flattened cells, with the field at all cells."""
+        modes = [_cosines(n, self.highest) for n in cells.cells]
+        index = torch.unravel_index(places, cells.cells)
+        here = torch.ones(len(places), dtype=torch.float64)
+        for one, place in zip(modes, index, strict=True):
+            here = here[..., None] * one[:, place].mT.view(
+                len(places), *[1] * (here.ndim - 1), len(one)
+            )
+        kept = self.deviations(len(modes))
+        for axis, one in enumerate(modes):
+            kept = kept.narrow(axis, 0, len(one))
+        return self.compose(cells, self._padded(kept * here))
+
+    def _padded(self, amplitude: Tensor) -> Tensor:
+        """With zeros for modes that cells are too few for."""
+        whole = amplitude.new_zeros(len(amplitude), *[self.highest] * (amplitude.ndim - 1))
+        whole[tuple(slice(0, size) for size in amplitude.shape)] = amplitude
+        return whole
 
 
 def _cosines(count: int, highest: int) -> Float[Tensor, "mode cell"]:

@@ -30,11 +30,11 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
         (("desing", "nbody"), "did you mean 'physgen design'"),
         (
             ("design",),
-            "physgen design what? there is: airfoils, burgers-control, burgers-tracking, nbody",
+            "physgen design what? there is: airfoils, burgers-control, burgers-tracking, inverse, nbody",
         ),
         (
             ("design", "weather"),
-            "knows no 'weather': there is: airfoils, burgers-control, burgers-tracking, nbody",
+            "knows no 'weather': there is: airfoils, burgers-control, burgers-tracking, inverse, nbody",
         ),
         (("design", "nbody", "--bodies", "1"), "bodies must be 2 to 8, got 1"),
         (("design", "nbody", "--frames", "7"), "frames must be 24, or 10 more"),

@@ -1,0 +1,257 @@
+"""``physgen design inverse``: see a little, draw both fields, judge, compare, show."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from physgen.checkpoint import fingerprint, load_tensors
+from physgen.design_tasks.inverse import (
+    EQUATIONS,
+    PROBLEMS,
+    AroundHole,
+    Coarse,
+    Draws,
+    InverseTask,
+    Judged,
+    Look,
+    Scattered,
+    Spread,
+    check_draws,
+)
+from physgen.design_tasks.inverse_design import Guidance, draw
+from physgen.design_tasks.inverse_prior import InversePrior, load_prior, weights_of
+from physgen.design_tasks.inverse_searches import compare
+from physgen.files import writable_folder
+from physgen.progress import Progress, Silent
+from physgen.verdict import Figure, Verdict, figure, versions
+
+LOOKS: dict[str, Callable[["InverseOptions"], Look]] = {
+    "spread": lambda options: Spread(options.sensors),
+    "scattered": lambda options: Scattered(options.sensors),
+    "coarse": lambda options: Coarse(options.blocks),
+    "hole": lambda options: AroundHole(options.hole),
+    "whole": lambda options: AroundHole(0.0),
+}
+
+
+@dataclass(frozen=True)
+class InverseOptions:
+    """Tell a coefficient or source and its state from a few noisy sensors, with intervals."""
+
+    equation: str = "darcy"
+    """darcy, poisson or helmholtz."""
+    problem: str = "forward"
+    """forward (the coefficient is seen, the state wanted), inverse (the state is seen, the
+    coefficient wanted) or both."""
+    look: str = "spread"
+    """What is seen of a field: spread (a sensor somewhere in each of as many blocks), scattered
+    (sensors anywhere), coarse (means over blocks: super-resolution), hole (all around a square:
+    inpainting) or whole (with --problem forward: simulation)."""
+    sensors: int = 123
+    """Of each field that is seen: 3 % of the cells by default."""
+    blocks: int = 8
+    """Of a coarse look, along each side."""
+    hole: float = 0.5
+    """Side of the square that is not seen, over that of the domain."""
+    noise: float = 0.01
+    """Standard deviation of what is seen, over the spread of its field."""
+    cases: int = 10
+    """Test cases."""
+    draws: int = 19
+    """For each case: 19, 39, 59, ..."""
+    guidance: Guidance = field(default_factory=Guidance)
+    """Levels, and how far the equation is heeded."""
+    seed: int = 0
+    """Seed of sensors, noise and draws; test fields have their own."""
+    skip: int = 0
+    """Test cases to leave out before the first."""
+    baselines: int = 5
+    """Cases for which descent through the solver is run; 0 for no baselines at all."""
+    gradients: int = 40
+    """Of descent."""
+    weights: Path | None = None
+    """A trained prior; the one that ships if not given."""
+    out: Path = Path("runs/inverse")
+    """Folder for verdict, fields, pictures and report."""
+
+    def __post_init__(self) -> None:
+        kinds = (("equation", EQUATIONS), ("problem", PROBLEMS), ("look", LOOKS))
+        for name, allowed in kinds:
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {list(allowed)}, got {value!r}")
+        least = (("sensors", 1), ("cases", 1), ("skip", 0), ("baselines", 0), ("gradients", 1))
+        for name, smallest in least:
+            if getattr(self, name) < smallest:
+                raise ValueError(f"{name} must be at least {smallest}, got {getattr(self, name)}")
+        if not self.noise > 0:
+            raise ValueError(f"noise must be positive, got {self.noise}")
+        check_draws(self.draws)
+
+    def task(self, prior: InversePrior) -> InverseTask:
+        return InverseTask(
+            EQUATIONS[self.equation],
+            PROBLEMS[self.problem],
+            LOOKS[self.look](self),
+            self.noise,
+            self.cases,
+            prior.standard.mean,
+            prior.standard.scale,
+            torch.Generator().manual_seed(self.seed),
+            self.skip,
+        )
+
+
+FILES = (
+    "config.json",
+    "verdict.json",
+    "report.html",
+    "fields.h5",
+    "cases.csv",
+    "observed.csv",
+    "fields.png",
+    "fields.pvd",
+)
+
+
+def design_inverse(options: InverseOptions, progress: Progress | None = None) -> Verdict:
+    """Do all of it, and leave the results in the output folder."""
+    progress = Silent() if progress is None else progress
+    prior = load_prior(EQUATIONS[options.equation], options.weights)
+    folder = writable_folder(options.out)
+    began = time.perf_counter()
+    progress.stage(f"solving {options.cases} test cases")
+    task = options.task(prior)
+    start = time.perf_counter()
+    progress.stage(f"drawing {options.draws} pairs of fields for each")
+    generator = torch.Generator().manual_seed(options.seed + 1)
+    drawn = draw(prior, task, options.draws, generator, options.guidance, progress=progress)
+    judging = time.perf_counter()
+    progress.stage("judging by truth and by the true solver")
+    judged = task.judge(drawn.draws)
+    done = time.perf_counter()
+    path = weights_of(options.equation) if options.weights is None else options.weights
+    verdict = Verdict(
+        task=f"inverse {options.equation}, {options.problem}: {_seen(options)}",
+        method="prior and residual" if options.guidance.residual else "prior",
+        options=plain(options),
+        seed=options.seed,
+        versions={**versions(), "weights": fingerprint(load_tensors(path)[0])},
+        designs=options.cases,
+        invalid_fraction=(~drawn.draws.isfinite()).flatten(1).any(1).float().mean().item(),
+        figures=figures(judged),
+        bound=None,
+        baselines={},
+        network_evaluations=drawn.evaluations,
+        solver_calls=0,
+        seconds={
+            "cases": start - began,
+            "sampling": drawn.seconds,
+            "judging": done - judging,
+            "total": time.perf_counter() - began,
+        },
+        warnings=warnings(options, judged),
+        files=FILES,
+    )
+    progress.stage("writing pictures, VTK images and the report")
+    _write(folder, verdict, task, drawn.draws, judged)
+    verdict.save(folder / "verdict.json")  # whatever becomes of the baselines
+    if options.baselines:
+        progress.stage("comparing with linear estimates and descent through the solver")
+        few = task.part(slice(options.baselines))
+        baselines = compare(prior, task, few, options.gradients)
+        seconds = {**verdict.seconds, "total": time.perf_counter() - began}
+        verdict = replace(verdict, baselines=baselines, seconds=seconds)
+    _report(folder, options, verdict)
+    verdict.save(folder / "verdict.json")
+    return verdict
+
+
+def _seen(options: InverseOptions) -> str:
+    said = {
+        "spread": f"{options.sensors} sensors, spread",
+        "scattered": f"{options.sensors} sensors, scattered",
+        "coarse": f"means over {options.blocks} x {options.blocks} blocks",
+        "hole": f"all but a square of {options.hole:g} m",
+        "whole": "all cells",
+    }
+    return f"{said[options.look]}, noise {options.noise:g}"
+
+
+def plain(options: InverseOptions) -> dict[str, object]:
+    """As a verdict keeps them."""
+    return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
+
+
+def figures(judged: Judged) -> dict[str, Figure]:
+    """All of them, none with a unit."""
+    return {name: figure(values, "1") for name, values in vars(judged).items()}
+
+
+COVERED = (0.85, 0.95)
+"""Mean coverage of 90 % intervals within which they are said to be calibrated."""
+
+
+def warnings(options: InverseOptions, judged: Judged) -> tuple[str, ...]:
+    """What a reader of the figures should know."""
+    said = []
+    covered = judged.coverage90.mean().item()
+    if not COVERED[0] <= covered <= COVERED[1]:
+        said.append(
+            f"The 90 % intervals hold the truth in {100 * covered:.0f} % of the cells: "
+            + ("they are too narrow." if covered < COVERED[0] else "they are too wide.")
+        )
+    if EQUATIONS[options.equation].gaussian:
+        said.append(
+            "Both fields are Gaussian here: no estimate has less squared error than the linear "
+            "one, and what draws add are intervals."
+        )
+    return tuple(said)
+
+
+def _write(
+    folder: Path, verdict: Verdict, task: InverseTask, draws: Draws, judged: Judged
+) -> None:
+    from physgen.datasets.field import write_fields
+    from physgen.datasets.vtk import write_images
+    from physgen.design_tasks.inverse_files import fields_of, write_cases, write_observed
+    from physgen.design_tasks.inverse_view import draw_case
+    from physgen.files import write_json
+
+    write_json(folder / "config.json", verdict.options)
+    order = judged.relative_error.argsort()
+    middling = int(order[len(order) // 2])
+    found = fields_of(task, draws, judged, verdict)
+    write_fields(folder / "fields.h5", found)
+    write_cases(folder / "cases.csv", task, judged)
+    write_observed(folder / "observed.csv", task)
+    draw_case(folder / "fields.png", task, draws, middling)
+    write_images(folder, found, middling)
+
+
+def _report(folder: Path, options: InverseOptions, verdict: Verdict) -> None:
+    from physgen.report import Picture, write_report
+
+    summary = (
+        f"Of {verdict.designs} test cases {_seen(options)} were told. {options.draws} pairs of fields "
+        f"were drawn for each. Their mean misses what was wanted by "
+        f"{verdict.figures['relative_error']} of its norm, and their 90 % intervals hold the truth in "
+        f"{100 * verdict.figures['coverage90'].mean:.0f} % of the cells."
+    )
+    guidance = options.guidance
+    command = (
+        f"physgen design inverse --equation {options.equation} --problem {options.problem} "
+        f"--look {options.look} --sensors {options.sensors} --blocks {options.blocks} "
+        f"--hole {options.hole:g} --noise {options.noise:g} --cases {options.cases} "
+        f"--draws {options.draws} --seed {options.seed} --skip {options.skip} "
+        f"--guidance.levels {guidance.levels} --guidance.residual {guidance.residual:g} "
+        f"--guidance.level {guidance.level:g} --guidance.sweeps {guidance.sweeps}"
+    )
+    caption = "A middling case: truth and what is seen of it, mean, width of the interval, draws."
+    pictures = [Picture(folder / "fields.png", caption)]
+    write_report(
+        folder / "report.html", verdict, summary, command, pictures, main="relative_error"
+    )
