@@ -25,6 +25,8 @@ class Table:
     """Test trajectories."""
     noise: float = 0.05
     """Of an interval, as a share of the velocity's spread."""
+    ahead: int = 4
+    """Intervals that L-BFGS looks ahead."""
     weights: Path = WEIGHTS
     """The trained prior."""
     out: Path = Path("runs/benchmark-tracking")
@@ -48,6 +50,7 @@ def main(options: Table) -> None:
             reach=name,
             targets=options.targets,
             noise=options.noise,
+            ahead=options.ahead,
             weights=options.weights,
             out=options.out / name,
         )

@@ -144,17 +144,18 @@ class BurgersControlData:
     @property
     def recipe(self) -> dict[str, object]:
         """All that decides what a simulation is."""
-        return {
+        recipe: dict[str, object] = {
             "dataset": "burgers-control",
             "solver": "WalledBurgers",
             "version": __version__,
             "viscosity": WalledBurgers().viscosity,
             "points": POINTS,
             "intervals": INTERVALS,
-            "seconds": self.seconds,
             "dt": self.dt,
             "forced": self.forced,
         }
+        # Files from before there were longer ones do not name their second.
+        return recipe if self.seconds == 1 else {**recipe, "seconds": self.seconds}
 
     def shards(self) -> list[range]:
         """The seeds of every file."""

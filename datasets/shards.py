@@ -74,7 +74,7 @@ def check_recipe(path: Path, recipe: Mapping[str, object], seeds: range) -> None
             f"{held[-1]}: was it renamed? Choose another --out, or remove it"
         )
     if found != recipe:
-        differing = [k for k in recipe if found.get(k) != recipe[k]]
+        differing = [k for k in {**recipe, **found} if found.get(k) != recipe.get(k)]
         raise ValueError(
             f"{path} was made by another recipe ({', '.join(differing)} differ): choose another "
             "--out, or remove it"

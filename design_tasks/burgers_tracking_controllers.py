@@ -183,7 +183,9 @@ class Replanned(Sampled):
 class Receding(Controller):
     """Descent by L-BFGS through the solver over the next intervals, from the last one's forces.
 
-    Forces are those of the prior's span, by numbers over an orthonormal basis of it.
+    Forces are those of the prior's span, by numbers over an orthonormal basis of it. Where the last
+    forces are too strong for the step from what is seen now, it begins with none, and where no force
+    is already too much, there is none.
 
     Arguments:
         reach: Where a force may act.
@@ -206,17 +208,33 @@ class Receding(Controller):
         ahead = wanted[:, : self.horizon]
         count = ahead.shape[1]
 
-        def cost(numbers: Sample) -> PerSample:
-            states, sound = simulate_sound(state, self._force(numbers), self.dt)
-            missed = (states[:, 1:] - ahead).square().flatten(1).mean(1)
-            return torch.where(sound, missed, torch.inf)
-
         start = state.new_zeros(len(state), count, len(self.lines))
         if self.numbers is not None and interval:
             kept = self.numbers[:, 1 : count + 1]
             start[:, : kept.shape[1]] = kept
-        self.numbers = descend(cost, start, self.gradients, bound=0.0).x
+        try:
+            self.numbers = self._descended(start, state, ahead)
+        except FloatingPointError:
+            begun = self._missed(start, state, ahead).isfinite()
+            start = torch.where(begun[:, None, None], start, 0.0)
+            sound = self._missed(start, state, ahead).isfinite()
+            self.numbers = start
+            if sound.any():
+                found = self._descended(start[sound], state[sound], ahead[sound])
+                self.numbers = start.index_put((sound,), found)
         return self._force(self.numbers)[:, 0]
+
+    def _descended(self, start: Sample, state: State, ahead: Trajectory) -> Sample:
+        def cost(numbers: Sample) -> PerSample:
+            return self._missed(numbers, state, ahead)
+
+        return descend(cost, start, self.gradients, bound=0.0).x
+
+    def _missed(self, numbers: Sample, state: State, ahead: Trajectory) -> PerSample:
+        """The mean square that is missed, infinite where the step is too long."""
+        states, sound = simulate_sound(state, self._force(numbers), self.dt)
+        missed: PerSample = (states[:, 1:] - ahead).square().flatten(1).mean(1)
+        return torch.where(sound, missed, torch.inf)
 
     def _force(self, numbers: Sample) -> Controls:
         force: Controls = (numbers @ self.lines)[:, :, None]

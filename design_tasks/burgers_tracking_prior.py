@@ -270,7 +270,9 @@ class TrackingDraw:
             for kind, count in zip(self.kinds, each, strict=True)
         ]
         velocity, force = (torch.cat(both) for both in zip(*parts, strict=True))
-        kinds = torch.tensor([0, 1], device=device).repeat_interleave(torch.tensor(each))
+        kinds = torch.tensor([0, 1], device=device).repeat_interleave(
+            torch.tensor(each, device=device)
+        )
         coin = torch.rand(self.batch, generator=generator, device=device)[:, None, None, None]
         velocity, force = (
             torch.where(coin < 0.5, -whole.flip(-1), whole) for whole in (velocity, force)

@@ -1,7 +1,8 @@
 """``physgen design burgers-tracking``: act, see, act again; compare, show."""
 
+import shlex
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,8 @@ class TrackingOptions:
     the solver in every interval takes longest."""
     gradients: int = 10
     """Of L-BFGS for each interval."""
+    ahead: int = 4
+    """Intervals that L-BFGS looks ahead."""
     weights: Path = WEIGHTS
     """The trained prior."""
     out: Path = Path("runs/burgers-tracking")
@@ -68,6 +71,7 @@ class TrackingOptions:
             ("targets", 1),
             ("evaluations", 1),
             ("gradients", 1),
+            ("ahead", 1),
             ("skip", 0),
         ):
             if getattr(self, name) < least:
@@ -88,16 +92,8 @@ def design_tracking(options: TrackingOptions, progress: Progress | None = None) 
     world = options.world()
     generator = torch.Generator().manual_seed(options.seed)
     own = Asynchronous(model, world.reach, generator, options.evaluations)
-    rivals: dict[str, Controller] = {}
-    if options.baselines:
-        progress.stage("tuning feedback on training trajectories")
-        rivals = _rivals(options, world, model)
     progress.stage(f"following them for {options.intervals} intervals")
-    found, *others = world.side_by_side([own, *rivals.values()])
-    curves = dict(zip(rivals, others, strict=True))
-    baselines = {
-        name: _baseline(options, rivals[name], curve, found) for name, curve in curves.items()
-    }
+    found = world.run(own)
     verdict = Verdict(
         task=f"burgers-tracking {world.reach.name}: {world.reach.about}",
         method=NAME,
@@ -108,16 +104,44 @@ def design_tracking(options: TrackingOptions, progress: Progress | None = None) 
         invalid_fraction=0.0,
         figures=_figures(found, own.evaluations / options.intervals),
         bound=None,
-        baselines=baselines,
+        baselines={},
         network_evaluations=own.evaluations,
         solver_calls=0,
         seconds={"sampling": found.seconds, "total": time.perf_counter() - began},
         warnings=_warnings(world),
         files=FILES,
     )
-    progress.stage("writing picture, trajectories and the report")
-    _write(folder, verdict, world, found, {**curves, NAME: found})
+    _write(folder, verdict, world, found)
+    verdict.save(folder / "verdict.json")  # whatever becomes of the baselines
+    verdict, curves = _compared(options, world, model, verdict, found, began, progress)
+    progress.stage("writing picture and the report")
+    _show(folder, options, verdict, world, found, {**curves, NAME: found})
+    verdict.save(folder / "verdict.json")
     return verdict
+
+
+def _compared(
+    options: TrackingOptions,
+    world: BurgersTracking,
+    model: torch.nn.Module,
+    verdict: Verdict,
+    found: Tracked,
+    began: float,
+    progress: Progress,
+) -> tuple[Verdict, dict[str, Tracked]]:
+    """The verdict with its baselines, and what came of them."""
+    if not options.baselines:
+        return verdict, {}
+    progress.stage("tuning feedback on training trajectories")
+    rivals = _rivals(options, world, model)
+    progress.stage("following them by other controllers, to compare")
+    others = world.side_by_side(list(rivals.values()))
+    curves = dict(zip(rivals, others, strict=True))
+    baselines = {
+        name: _baseline(options, rivals[name], curve, found) for name, curve in curves.items()
+    }
+    seconds = {**verdict.seconds, "total": time.perf_counter() - began}
+    return replace(verdict, baselines=baselines, seconds=seconds), curves
 
 
 NAME = "moved window"
@@ -159,7 +183,9 @@ def _rivals(
         "window anew, in 1": Replanned(model, reach, generator(), evaluations=1),
         f"window anew, in {HORIZON}": Replanned(model, reach, generator()),
         f"{NAME}, in 4": Asynchronous(model, reach, generator(), evaluations=4),
-        f"L-BFGS, {options.gradients} each": Receding(reach, options.gradients),
+        f"L-BFGS, {options.gradients} each, {options.ahead} ahead": Receding(
+            reach, options.gradients, options.ahead
+        ),
     }
 
 
@@ -176,8 +202,17 @@ def _baseline(
     return Baseline(figures, calls, there.seconds, options.targets)
 
 
-def _write(
+def _write(folder: Path, verdict: Verdict, world: BurgersTracking, found: Tracked) -> None:
+    write_json(folder / "config.json", verdict.options)
+    recipe = {"options": verdict.options, "versions": verdict.versions}
+    quality = {"objective": _column(found.objective)}
+    driven = Driven(found.velocity, found.force)
+    store.write(folder / "tracked.h5", stored(driven, np.array(world.seeds), recipe, quality))
+
+
+def _show(
     folder: Path,
+    options: TrackingOptions,
     verdict: Verdict,
     world: BurgersTracking,
     found: Tracked,
@@ -186,31 +221,29 @@ def _write(
     from physgen.design_tasks.burgers_tracking_view import draw_tracking
     from physgen.report import Picture, write_report
 
-    write_json(folder / "config.json", verdict.options)
-    recipe = {"options": verdict.options, "versions": verdict.versions}
-    quality = {"objective": _column(found.objective)}
-    driven = Driven(found.velocity, found.force)
-    store.write(folder / "tracked.h5", stored(driven, np.array(world.seeds), recipe, quality))
     draw_tracking(folder / "tracking.png", world, found, curves)
-    options = verdict.options
     summary = (
-        f"{verdict.designs} velocities follow theirs for {options['intervals']} intervals under "
-        f"noise, each force after {options['evaluations']} evaluations of the prior, and miss "
+        f"{verdict.designs} velocities follow theirs for {options.intervals} intervals under "
+        f"noise, each force after {options.evaluations} evaluations of the prior, and miss "
         f"them by {verdict.figures['objective']} m²/s² in the mean square."
     )
-    command = "physgen design burgers-tracking " + " ".join(
-        f"--{name} {options[name]}"
-        for name in ("reach", "targets", "intervals", "noise", "seed", "evaluations")
-    )
     about = "The middling target: what is wanted, what follows, its force; misses over time."
-    write_report(
-        folder / "report.html",
-        verdict,
-        summary,
-        command,
-        [Picture(folder / "tracking.png", about)],
-    )
-    verdict.save(folder / "verdict.json")
+    pictures = [Picture(folder / "tracking.png", about)]
+    write_report(folder / "report.html", verdict, summary, command(options), pictures)
+
+
+def command(options: TrackingOptions) -> str:
+    """What makes the same figures again: all options that are not the default, but the folder."""
+    words = ["physgen", "design", "burgers-tracking"]
+    for one in fields(options):
+        value = getattr(options, one.name)
+        if one.name == "out" or value == one.default:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{one.name}" if value else f"--no-{one.name}")
+        else:
+            words += [f"--{one.name}", str(value)]
+    return shlex.join(words)
 
 
 def _column(values: Tensor) -> np.ndarray:

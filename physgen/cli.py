@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from physgen.progress import Progress
     from physgen.training import Report
+    from physgen.verdict import Verdict
 
 Options = TypeVar("Options")
 Arguments = Sequence[str]
@@ -88,6 +89,32 @@ def tasks(arguments: Arguments) -> None:
             print(f"{command.words[1]:<17}{command.about}")
 
 
+def _design(
+    name: str,
+    kind: type[Options],
+    design: "Callable[[Options, Progress], Verdict]",
+    arguments: Arguments,
+) -> None:
+    """Do what a task's options ask, and show what came of it, or print it for a machine."""
+    from pathlib import Path
+
+    from physgen.verdict import table
+
+    machine = "--json" in arguments
+    rest = [word for word in arguments if word != "--json"]
+    options = parse(kind, f"design {name}", rest)
+    out = console(machine)
+    with stages() as shown:
+        verdict = design(options, shown)
+    if machine:
+        print(json.dumps(asdict(verdict), allow_nan=False))
+        return
+    out.print(table(verdict))
+    for line in verdict.warnings:
+        out.print(f"[yellow]Note:[/] {line}")
+    out.print(f"Look at {Path(str(verdict.options['out'])) / 'report.html'}")
+
+
 def design_nbody(arguments: Arguments) -> None:
     from physgen.design_tasks.nbody_run import NBodyOptions, design_nbody
     from physgen.verdict import table
@@ -109,40 +136,14 @@ def design_nbody(arguments: Arguments) -> None:
 
 def design_burgers_control(arguments: Arguments) -> None:
     from physgen.design_tasks.burgers_run import BurgersOptions, design_burgers
-    from physgen.verdict import table
 
-    machine = "--json" in arguments
-    rest = [word for word in arguments if word != "--json"]
-    options = parse(BurgersOptions, "design burgers-control", rest)
-    out = console(machine)
-    with stages() as shown:
-        verdict = design_burgers(options, shown)
-    if machine:
-        print(json.dumps(asdict(verdict), allow_nan=False))
-        return
-    out.print(table(verdict))
-    for line in verdict.warnings:
-        out.print(f"[yellow]Note:[/] {line}")
-    out.print(f"Look at {options.out / 'report.html'}")
+    _design("burgers-control", BurgersOptions, design_burgers, arguments)
 
 
 def design_burgers_tracking(arguments: Arguments) -> None:
     from physgen.design_tasks.burgers_tracking_run import TrackingOptions, design_tracking
-    from physgen.verdict import table
 
-    machine = "--json" in arguments
-    rest = [word for word in arguments if word != "--json"]
-    options = parse(TrackingOptions, "design burgers-tracking", rest)
-    out = console(machine)
-    with stages() as shown:
-        verdict = design_tracking(options, shown)
-    if machine:
-        print(json.dumps(asdict(verdict), allow_nan=False))
-        return
-    out.print(table(verdict))
-    for line in verdict.warnings:
-        out.print(f"[yellow]Note:[/] {line}")
-    out.print(f"Look at {options.out / 'report.html'}")
+    _design("burgers-tracking", TrackingOptions, design_tracking, arguments)
 
 
 def design_inverse(arguments: Arguments) -> None:

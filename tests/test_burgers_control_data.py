@@ -78,6 +78,15 @@ def test_an_interrupted_generation_is_taken_up(tmp_path: Path) -> None:
         generate(replace(write, out=_renamed(tmp_path / "a", "outer", "everywhere")))
 
 
+def test_a_recipe_names_its_seconds_only_where_there_are_several(tmp_path: Path) -> None:
+    """Data and trainings from before there were longer trajectories are taken up."""
+    long = replace(small(tmp_path), seconds=2)
+    assert "seconds" not in small(tmp_path).recipe and long.recipe["seconds"] == 2
+    generate(long)
+    with pytest.raises(ValueError, match=r"made by another recipe \(seconds differ"):
+        generate(small(tmp_path))
+
+
 def _renamed(folder: Path, old: str, new: str) -> Path:
     for path in folder.glob("*.h5"):
         path.rename(folder / path.name.replace(old, new))

@@ -42,7 +42,7 @@ from physgen.design_tasks.burgers_tracking_prior import (
     joined,
     load_prior,
 )
-from physgen.design_tasks.burgers_tracking_run import TrackingOptions, design_tracking
+from physgen.design_tasks.burgers_tracking_run import TrackingOptions, command, design_tracking
 from physgen.design_tasks.burgers_tracking_train import score
 from physgen.shapes import Boundary, State, Trajectory
 from physgen.solvers.walled_burgers import WalledBurgers
@@ -318,7 +318,7 @@ def test_a_run_leaves_what_it_names(
     assert all((tmp_path / name).is_file() for name in verdict.files)
     assert verdict.network_evaluations == 2 + HORIZON - 1
     assert verdict.baselines["window anew, in 15"].figures["evaluations"].mean == HORIZON
-    assert verdict.baselines["L-BFGS, 3 each"].solver_calls == 6
+    assert verdict.baselines["L-BFGS, 3 each, 4 ahead"].solver_calls == 6
     lone = verdict.baselines["true force, unseen noise"]
     above = lone.figures["objective"].mean - verdict.figures["objective"].mean
     assert lone.figures["objective_above"].mean == pytest.approx(above, rel=1e-6)
@@ -328,12 +328,46 @@ def test_a_run_leaves_what_it_names(
     assert imread(tmp_path / "tracking.png").shape[2] == 4
 
 
+def test_a_rival_that_ends_the_run_leaves_the_own_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(reach: object, noise: float) -> PID:
+        raise FloatingPointError("no gains")
+
+    monkeypatch.setattr("physgen.design_tasks.burgers_tracking_run.tuned", lost)
+    with pytest.raises(FloatingPointError, match="no gains"):
+        design_tracking(TrackingOptions(targets=1, intervals=1, out=tmp_path))
+    verdict = load_verdict(tmp_path / "verdict.json")
+    assert verdict.baselines == {} and verdict.figures["objective"].mean > 0
+    assert store.read(tmp_path / "tracked.h5").fields["velocity"].values.shape == (1, 2, POINTS)
+
+
+def test_the_command_of_a_report_says_all_that_is_not_the_default() -> None:
+    assert command(TrackingOptions()) == "physgen design burgers-tracking"
+    some = TrackingOptions(skip=3, gradients=5, weights=Path("a b"), baselines=False)
+    said = "--skip 3 --no-baselines --gradients 5 --weights 'a b'"
+    assert command(some) == f"physgen design burgers-tracking {said}"
+
+
+def test_a_descent_whose_last_forces_are_too_strong_begins_with_none() -> None:
+    """The other rows keep theirs; a state that is too fast without force is given up alone."""
+    state, wanted = world().first.clone(), world().wanted
+    receding = Receding(FULL, gradients=2)
+    receding.act(0, state, wanted)
+    assert receding.numbers is not None
+    receding.numbers[0] = 1e6
+    state[1] = 1e3
+    force = receding.act(1, state, wanted)
+    assert force.isfinite().all() and force[0].any() and force[2].any() and not force[1].any()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"reach": "far"}, "reach must be one of"),
         ({"targets": 0}, "targets must be at least 1, got 0"),
         ({"evaluations": 0}, "evaluations must be at least 1, got 0"),
+        ({"ahead": 0}, "ahead must be at least 1, got 0"),
         ({"gradients": 0}, "gradients must be at least 1, got 0"),
     ],
 )
