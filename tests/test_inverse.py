@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from matplotlib.image import imread
-from torch import Tensor
+from torch import Tensor, distributed
 
 from physgen.cli import main
 from physgen.consistent import Consistent, Relaxation
@@ -52,6 +52,7 @@ from physgen.predictor import DPMpp2M
 from physgen.principal import Principal, fitted, square
 from physgen.sampler import sample, unit_noise
 from physgen.sensed import Seen, Sensed
+from physgen.sharing import Gradients
 from physgen.solvers.elliptic import Cells
 from physgen.solvers.random_field import GaussianField
 from physgen.training import Schedule
@@ -228,6 +229,24 @@ def test_an_untrained_correction_is_the_gaussian_and_its_loss_is_one(
     loss = Correcting()(model, x, level, noise)
     assert loss.mean().item() == pytest.approx(1, abs=0.05)
     torch.testing.assert_close(CorrectedDenoiser(model).clean(x, 0.7), model(x, 0.7))
+
+
+def test_the_loss_sees_through_the_wrapper_of_several_processes(
+    priors: dict[str, InversePrior], tmp_path: Path
+) -> None:
+    prior = priors["darcy"]
+    model = Architecture((8, 16), 2).build(prior.gaussian)
+    x = prior.standard.sample(pairs(prior.equation.data(CELLS), range(400, 404)))
+    noise, level = torch.randn(x.shape, generator=generator(1)), torch.full((4,), 0.7)
+    store = f"file://{tmp_path / 'store'}"
+    distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    try:
+        wrapped = Gradients().shared(model)
+        assert wrapped is not model
+        loss = Correcting()(wrapped, x, level, noise)
+    finally:
+        distributed.destroy_process_group()
+    torch.testing.assert_close(loss, Correcting()(model, x, level, noise))
 
 
 class Halving(Relaxation):
