@@ -214,6 +214,8 @@ def test_what_cannot_be_seen_is_refused_in_one_line() -> None:
         Seen(torch.tensor([[[24]]]), one, 0.1, 24)
     with pytest.raises(ValueError, match="must be finite, 1 are not"):
         Seen(torch.tensor([[[3]]]), one * math.nan, 0.1, 24)
+    with pytest.raises(ValueError, match="1 problems see a place more than once: average"):
+        Seen(torch.tensor([[[3], [5], [3]], [[3], [5], [4]]]), torch.zeros(2, 3), 0.1, 24)
     with pytest.raises(ValueError, match="noise of observations must be positive"):
         Seen(torch.tensor([[[3]]]), one, 0.0, 24)
 
