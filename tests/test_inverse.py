@@ -23,6 +23,7 @@ from physgen.design_tasks.inverse import (
     AroundHole,
     Coarse,
     InverseTask,
+    Judged,
     Look,
     Scattered,
     Spread,
@@ -39,9 +40,11 @@ from physgen.design_tasks.inverse_prior import (
     measured,
     save_prior,
 )
-from physgen.design_tasks.inverse_run import InverseOptions, design_inverse, plain
+from physgen.design_tasks.inverse_run import InverseOptions, design_inverse, plain, warnings
 from physgen.design_tasks.inverse_searches import (
+    BLURRED,
     adjoint,
+    allowed,
     covariance_of_signs,
     kriging,
     linear,
@@ -385,6 +388,15 @@ def test_kriging_of_two_values_knows_the_covariance_of_signs(
     assert (better.mean(0) < 0.65 * nothing.mean(0)).all()
 
 
+def test_descent_allows_a_blurred_misfit_to_two_permeabilities_alone(
+    priors: dict[str, InversePrior],
+) -> None:
+    darcy, poisson = (allowed(task_of(priors[name])) for name in ("darcy", "poisson"))
+    assert (darcy[:, :12] == torch.tensor(BLURRED)).all()
+    assert (darcy[:, 12:] == torch.tensor(0.05)).all() and darcy.shape == (3, 24)
+    assert (poisson == torch.tensor(0.05)).all()
+
+
 def test_descent_through_the_solver_finds_a_source_from_its_state(
     priors: dict[str, InversePrior],
 ) -> None:
@@ -405,7 +417,8 @@ def test_draws_agree_with_sensors_equation_and_truth(
     plain_draws = draw(prior, task, 19, generator(1), Guidance(residual=0.0))
     led = draw(prior, task, 19, generator(1), Guidance(residual=0.9))
     alone, with_equation = task.judge(plain_draws.draws), task.judge(led.draws)
-    assert led.evaluations == 20
+    assert (led.evaluations, plain_draws.solutions) == (20, 0)
+    assert led.solutions == (20 if prior.equation.gaussian else 0)
     assert (with_equation.residual < alone.residual / 3).all()
     nothing = task.errors(prior.standard.mean.expand(8, -1, -1, -1)).mean(1)
     assert (alone.relative_error < 0.8 * nothing).all()
@@ -479,7 +492,10 @@ def test_a_run_leaves_what_it_names(tmp_path: Path, capsys: pytest.CaptureFixtur
     weights = train_inverse(small(tmp_path / "train", "helmholtz"), silent)
     out = tmp_path / "run"
     words = f"design inverse --equation helmholtz --problem both --sensors 20 --cases 3 --weights {weights}"
-    assert main([*words.split(), "--gradients", "4", "--out", str(out), "--json"]) == 0
+    assert (
+        main([*words.split(), "--baselines", "2", "--gradients", "4", "--out", str(out), "--json"])
+        == 0
+    )
     told = json.loads(capsys.readouterr().out)
     verdict = load_verdict(out / "verdict.json")
     assert set(verdict.files) <= {path.name for path in out.iterdir()}
@@ -496,7 +512,45 @@ def test_a_run_leaves_what_it_names(tmp_path: Path, capsys: pytest.CaptureFixtur
     with (out / "observed.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 3 * 2 * 20
     assert imread(out / "fields.png").std() > 0.1
-    assert "html" in (out / "report.html").read_text()
+    report = (out / "report.html").read_text()
+    assert "was run for the first 2 cases" in report
+    assert f"--baselines 2 --gradients 4 --weights {weights}" in report
+    assert (verdict.network_evaluations, verdict.solver_calls) == (20 * 19, 20 * 19)
+    for row in verdict.baselines.values():
+        own = sum(float(case["relative_error"]) for case in rows[: row.designs]) / row.designs
+        above = row.figures["relative_error"].mean - own
+        assert row.figures["relative_error_above"].mean == pytest.approx(above, abs=1e-4)
+
+
+def test_intervals_of_two_values_are_judged_by_the_state() -> None:
+    half, good, all_ = (torch.full((4,), value) for value in (0.5, 0.9, 1.0))
+    judged = Judged(good, good, good, all_, all_, good, good, good, good)
+
+    def said(equation: str, judged: Judged) -> str:
+        return " ".join(warnings(InverseOptions(equation, "inverse"), judged))
+
+    assert "too wide" in said("poisson", judged)
+    assert "too" not in said("darcy", judged)
+    assert "1520 sweeps" in said("darcy", judged)
+    assert "of the pressure: they are too wide" in said(
+        "darcy", replace(judged, coverage_state=all_)
+    )
+    assert "of the permeability: they are too narrow" in said(
+        "darcy", replace(judged, coverage_coefficient=half)
+    )
+
+
+@every_equation
+def test_training_is_by_default_that_of_the_prior_that_ships(name: str) -> None:
+    options, facts = InverseTraining(name), load_prior(EQUATIONS[name]).facts
+    recipe = facts["recipe"]
+    assert isinstance(recipe, dict)
+    assert recipe["data"]["seeds"] == [0, options.moments.simulations - 1]
+    assert recipe["kept"] == list(options.moments.kept)
+    if name == "darcy":
+        assert facts["schedule"] == vars(options.schedule)
+        assert recipe["network"]["widths"] == list(options.network.widths)
+        assert recipe["loss"] == vars(options.loss)
 
 
 @pytest.mark.parametrize("look", ["coarse", "hole", "whole"])
