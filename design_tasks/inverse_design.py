@@ -100,6 +100,8 @@ class Drawn:
     draws: Draws
     evaluations: int
     """Of the prior, for each draw."""
+    solutions: int
+    """Exact ones of the equation, for each draw: Darcy's sweeps are none."""
     seconds: float
 
 
@@ -137,4 +139,6 @@ def draw(
         )
         found.append(prior.standard.physical(x.double()).unflatten(0, (-1, count)))
         progress.share(min(1.0, (first + CASES_AT_ONCE) / cases))
-    return Drawn(torch.cat(found), guidance.levels, time.perf_counter() - began)
+    exact = prior.equation.gaussian and guidance.residual > 0
+    solutions = guidance.levels if exact else 0
+    return Drawn(torch.cat(found), guidance.levels, solutions, time.perf_counter() - began)

@@ -1,5 +1,6 @@
 """``physgen design inverse``: see a little, draw both fields, judge, compare, show."""
 
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -9,11 +10,14 @@ import torch
 
 from physgen.checkpoint import fingerprint, load_tensors
 from physgen.design_tasks.inverse import (
+    COEFFICIENT,
     EQUATIONS,
     PROBLEMS,
+    STATE,
     AroundHole,
     Coarse,
     Draws,
+    Equation,
     InverseTask,
     Judged,
     Look,
@@ -145,8 +149,8 @@ def design_inverse(options: InverseOptions, progress: Progress | None = None) ->
         figures=figures(judged),
         bound=None,
         baselines={},
-        network_evaluations=drawn.evaluations,
-        solver_calls=0,
+        network_evaluations=drawn.evaluations * options.draws,
+        solver_calls=drawn.solutions * options.draws,
         seconds={
             "cases": start - began,
             "sampling": drawn.seconds,
@@ -162,7 +166,7 @@ def design_inverse(options: InverseOptions, progress: Progress | None = None) ->
     if options.baselines:
         progress.stage("comparing with linear estimates and descent through the solver")
         few = task.part(slice(options.baselines))
-        baselines = compare(prior, task, few, options.gradients)
+        baselines = compare(prior, task, few, options.gradients, judged.relative_error)
         seconds = {**verdict.seconds, "total": time.perf_counter() - began}
         verdict = replace(verdict, baselines=baselines, seconds=seconds)
     _report(folder, options, verdict)
@@ -195,19 +199,39 @@ COVERED = (0.85, 0.95)
 """Mean coverage of 90 % intervals within which they are said to be calibrated."""
 
 
+def _of(equation: Equation) -> str:
+    """What coverage is told of, where it is not of what was wanted."""
+    return "" if equation.coverage == "coverage90" else f" of the {equation.fields[STATE]}"
+
+
 def warnings(options: InverseOptions, judged: Judged) -> tuple[str, ...]:
     """What a reader of the figures should know."""
     said = []
-    covered = judged.coverage90.mean().item()
+    equation, guidance = EQUATIONS[options.equation], options.guidance
+    covered = getattr(judged, equation.coverage).mean().item()
     if not COVERED[0] <= covered <= COVERED[1]:
         said.append(
-            f"The 90 % intervals hold the truth in {100 * covered:.0f} % of the cells: "
+            f"The 90 % intervals hold the truth in {100 * covered:.0f} % of the cells"
+            f"{_of(equation)}: "
             + ("they are too narrow." if covered < COVERED[0] else "they are too wide.")
         )
-    if EQUATIONS[options.equation].gaussian:
+    of_values = judged.coverage_coefficient.mean().item()
+    if not equation.gaussian and of_values < COVERED[0]:
         said.append(
-            "Both fields are Gaussian here: no estimate has less squared error than the linear "
-            "one, and what draws add are intervals."
+            f"The 90 % intervals hold the truth in {100 * of_values:.0f} % of the cells of the "
+            f"{equation.fields[COEFFICIENT]}: they are too narrow."
+        )
+    if equation.gaussian:
+        said.append(
+            "Both fields are Gaussian here: no estimate has less squared error in the mean than the "
+            "linear one by their exact law. The row 'linear' measures that law from data; what "
+            "draws add are intervals."
+        )
+    elif guidance.residual:
+        sweeps = guidance.levels * guidance.sweeps * options.draws
+        said.append(
+            f"The equation was heeded by {sweeps} sweeps of its residual for each case, which are no "
+            "solutions and not counted as calls of the solver."
         )
     return tuple(said)
 
@@ -235,12 +259,20 @@ def _write(
 def _report(folder: Path, options: InverseOptions, verdict: Verdict) -> None:
     from physgen.report import Picture, write_report
 
+    equation = EQUATIONS[options.equation]
     summary = (
         f"Of {verdict.designs} test cases {_seen(options)} were told. {options.draws} pairs of fields "
         f"were drawn for each. Their mean misses what was wanted by "
         f"{verdict.figures['relative_error']} of its norm, and their 90 % intervals hold the truth in "
-        f"{100 * verdict.figures['coverage90'].mean:.0f} % of the cells."
+        f"{100 * verdict.figures[equation.coverage].mean:.0f} % of the cells{_of(equation)}."
     )
+    for name, row in verdict.baselines.items():
+        if row.designs < verdict.designs:
+            above = row.figures["relative_error_above"]
+            summary += (
+                f" '{name}' was run for the first {row.designs} cases, where its error less "
+                f"that of the draws is {above}."
+            )
     guidance = options.guidance
     command = (
         f"physgen design inverse --equation {options.equation} --problem {options.problem} "
@@ -248,8 +280,11 @@ def _report(folder: Path, options: InverseOptions, verdict: Verdict) -> None:
         f"--hole {options.hole:g} --noise {options.noise:g} --cases {options.cases} "
         f"--draws {options.draws} --seed {options.seed} --skip {options.skip} "
         f"--guidance.levels {guidance.levels} --guidance.residual {guidance.residual:g} "
-        f"--guidance.level {guidance.level:g} --guidance.sweeps {guidance.sweeps}"
+        f"--guidance.level {guidance.level:g} --guidance.sweeps {guidance.sweeps} "
+        f"--baselines {options.baselines} --gradients {options.gradients}"
     )
+    if options.weights is not None:
+        command += f" --weights {shlex.quote(str(options.weights))}"
     caption = "A middling case: truth and what is seen of it, mean, width of the interval, draws."
     pictures = [Picture(folder / "fields.png", caption)]
     write_report(

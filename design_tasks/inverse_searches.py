@@ -9,7 +9,8 @@ it goes down
 
 through the true solver S, from :math:`\xi = 0`, over unit noise :math:`\xi` of the random field. Of
 Darcy's two permeabilities a logistic function of the field is taken, :data:`WIDTH` of its spread
-wide, and its misfit is allowed :data:`BLURRED` for it.
+wide, and what is seen of it is allowed a misfit of :data:`BLURRED` for that; what is seen of the state
+keeps its own noise.
 """
 
 import math
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from physgen.datasets.steady import DarcyData, SteadyData
@@ -33,7 +35,7 @@ from physgen.verdict import Baseline, figure
 WIDTH = 0.2
 """Of the step between two permeabilities, over the spread of the field."""
 BLURRED = 0.1
-"""Standard deviation of what is seen that descent allows where there are two permeabilities."""
+"""Standard deviation of what is seen of two permeabilities that descent allows at least."""
 MANY = 1000
 """Observations that kriging takes at most."""
 
@@ -94,12 +96,21 @@ def covariance_of_signs(correlation: Tensor) -> Tensor:
     return found
 
 
+def allowed(task: InverseTask) -> Float[Tensor, "case observation"]:
+    """The standard deviation that descent allows each observation."""
+    noise = torch.full_like(task.seen.values, task.seen.noise)
+    if task.equation.gaussian:
+        return noise
+    of_state = task.seen.places[..., 0] >= math.prod(task.cells.cells)
+    return noise.where(of_state, noise.clamp(min=BLURRED))
+
+
 def adjoint(prior: InversePrior, task: InverseTask, gradients: int) -> Estimate:
     """Descent through the true solver, where the state is seen."""
     data = task.equation.data(task.cells.cells[0])
     law = GaussianField(data.alpha, data.tau)
     spread = law.deviations(2).square().sum().sqrt()
-    noise = max(task.seen.noise, 0.0 if task.equation.gaussian else BLURRED)
+    noise = allowed(task)
     sees_state = STATE in task.problem.seen
     mean, scale = prior.standard.mean, prior.standard.scale[:, None, None]
 
@@ -118,7 +129,7 @@ def adjoint(prior: InversePrior, task: InverseTask, gradients: int) -> Estimate:
 
     def cost(white: Tensor) -> PerSample:
         seen = task.seen.see((both(white) - mean) / scale)
-        misfit = (seen - task.seen.values).square().sum(1) / noise**2
+        misfit = ((seen - task.seen.values) / noise).square().sum(1)
         found: PerSample = (misfit + white.square().flatten(1).sum(1)) / 2
         return found
 
@@ -132,15 +143,20 @@ def adjoint(prior: InversePrior, task: InverseTask, gradients: int) -> Estimate:
 
 
 def compare(
-    prior: InversePrior, task: InverseTask, few: InverseTask, gradients: int
+    prior: InversePrior,
+    task: InverseTask,
+    few: InverseTask,
+    gradients: int,
+    found: PerSample,
 ) -> dict[str, Baseline]:
-    """The baselines.
+    """The baselines, and how much more than the draws each misses by on its own cases, paired.
 
     Arguments:
         prior: Its training data.
         task: All cases.
-        few: Those that descent is run for.
+        few: Those that descent is run for, the first of them.
         gradients: Of descent, for each.
+        found: The relative error of the draws, of all cases.
     """
     rows: dict[str, tuple[InverseTask, Callable[[], Estimate]]] = {
         "prior mean": (task, lambda: nothing(prior, task)),
@@ -150,16 +166,18 @@ def compare(
     if coefficient is not None and coefficient.shape[2] == 1 and coefficient.shape[1] <= MANY:
         rows["kriging and solver"] = (task, lambda: kriging(task))
     rows[f"adjoint, {gradients}"] = (few, lambda: adjoint(prior, few, gradients))
-    found = {}
+    baselines = {}
     for name, (asked, search) in rows.items():
         began = time.perf_counter()
         result = search()
         seconds = time.perf_counter() - began
         errors = asked.errors(result.pairs)
+        wanted = asked.wanted(errors)
         figures = {
-            "relative_error": figure(asked.wanted(errors), "1"),
+            "relative_error": figure(wanted, "1"),
+            "relative_error_above": figure(wanted - found[: len(wanted)], "1"),
             "error_coefficient": figure(errors[:, COEFFICIENT], "1"),
             "error_state": figure(errors[:, STATE], "1"),
         }
-        found[name] = Baseline(figures, result.calls, seconds, len(errors))
-    return found
+        baselines[name] = Baseline(figures, result.calls, seconds, len(errors))
+    return baselines

@@ -26,17 +26,38 @@ HELD_OUT = 64
 
 
 @dataclass(frozen=True)
+class Moments:
+    """Of what a Gaussian is measured, and how much of it is kept."""
+
+    simulations: int
+    kept: tuple[int, int]
+
+
+SHIPPED = {
+    "darcy": Moments(10_000, (200, 100)),
+    "poisson": Moments(6000, (256, 112)),
+    "helmholtz": Moments(6000, (256, 112)),
+}
+"""Those of the priors that ship."""
+
+
+@dataclass(frozen=True)
 class InverseTraining:
-    """Train the prior of inverse problems of one equation; a run in the folder is resumed."""
+    """Train the prior of inverse problems of one equation, by default as the one that ships.
+
+    A run in the folder is resumed.
+    """
 
     equation: str = "darcy"
     """darcy, poisson or helmholtz. The last two are Gaussian: nothing is learned but moments."""
-    simulations: int = 10_000
-    """Pairs to make, of the first training seeds."""
+    simulations: int | None = None
+    """Pairs to make, of the first training seeds; 10000 for darcy and 6000 for the others, if not
+    given."""
     cells: int = 64
     """Along each side."""
-    kept: tuple[int, int] = (200, 100)
-    """Principal components of a and u."""
+    kept: tuple[int, int] | None = None
+    """Principal components of a and u; 200 and 100 for darcy and 256 and 112 for the others, if not
+    given."""
     schedule: Schedule = field(
         default_factory=lambda: Schedule(steps=1500, batch=32, decay=0.6, save_every=100)
     )
@@ -51,8 +72,30 @@ class InverseTraining:
     def __post_init__(self) -> None:
         if self.equation not in EQUATIONS:
             raise ValueError(f"equation must be one of {list(EQUATIONS)}, got {self.equation!r}")
-        if self.simulations < 1:
+        if self.simulations is not None and self.simulations < 1:
             raise ValueError(f"simulations must be at least 1, got {self.simulations}")
+
+    @property
+    def moments(self) -> Moments:
+        """What was asked for, or else what ships."""
+        shipped = SHIPPED[self.equation]
+        return Moments(self.simulations or shipped.simulations, self.kept or shipped.kept)
+
+    @property
+    def command(self) -> str:
+        """What makes this prior again, but for the network's shape and its loss."""
+        count, (first, second) = self.moments.simulations, self.moments.kept
+        words = (
+            f"physgen train inverse --equation {self.equation} --simulations {count} "
+            f"--cells {self.cells} --kept {first} {second}"
+        )
+        if EQUATIONS[self.equation].gaussian:
+            return words
+        plan = self.schedule
+        return (
+            f"{words} --schedule.steps {plan.steps} --schedule.batch {plan.batch} "
+            f"--schedule.decay {plan.decay:g} --schedule.seed {plan.seed}"
+        )
 
 
 def train_inverse(options: InverseTraining, report: Callable[[int], Report]) -> Path:
@@ -66,18 +109,18 @@ def train_inverse(options: InverseTraining, report: Callable[[int], Report]) -> 
     data = equation.data(options.cells)
     weights = folder / f"inverse-{equation.name}.safetensors"
     with processes() as device:
-        made = pairs(data, range(options.simulations))
+        moments = options.moments
+        made = pairs(data, range(moments.simulations))
         images = square(options.cells)
         standard = measured(made, images)
         samples = standard.sample(made)
-        gaussian = gaussian_of(samples, options.kept, images)
+        gaussian = gaussian_of(samples, moments.kept, images)
         recipe: dict[str, object] = {
-            "data": {**data.recipe, "seeds": [0, options.simulations - 1]},
-            "kept": list(options.kept),
+            "data": {**data.recipe, "seeds": [0, moments.simulations - 1]},
+            "kept": list(moments.kept),
         }
         facts: dict[str, object] = {
-            "command": f"physgen train inverse --equation {equation.name} --simulations "
-            f"{options.simulations} --cells {options.cells} --kept {options.kept[0]} {options.kept[1]}",
+            "command": options.command,
             "version": __version__,
         }
         if equation.gaussian:
@@ -99,11 +142,15 @@ def train_inverse(options: InverseTraining, report: Callable[[int], Report]) -> 
         trainer = Trainer(
             model, options.loss, batches, options.schedule, folder, recipe, bfloat16=narrow
         )
+        if trainer.checkpoint_file.exists():
+            facts["resumed"] = (
+                "a run in the folder, whose schedule until then may have been another"
+            )
         average = trainer.run(report(options.schedule.steps))
         if trainer.rank == 0:
             assert isinstance(average, Corrected)
             average = average.cpu()
-            held = range(options.simulations, options.simulations + HELD_OUT)
+            held = range(moments.simulations, moments.simulations + HELD_OUT)
             unseen = standard.sample(pairs(data, held))
             shares = shares_of(average, unseen, torch.Generator().manual_seed(0))
             facts |= {"recipe": recipe, "schedule": asdict(options.schedule)}

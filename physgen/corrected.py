@@ -114,7 +114,8 @@ class Correcting:
         self, model: nn.Module, clean: Fields, x: Fields, level: PerSample
     ) -> Float[Tensor, "batch field"]:
         """The mean square error in each field over that of the Gaussian."""
-        base = model.base
+        whole = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+        base = whole.base
         assert isinstance(base, Principal)
         square = (clean - x).square().flatten(2).mean(2)
         found: Tensor = square / base.deviations(level).square()

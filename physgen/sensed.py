@@ -38,7 +38,8 @@ class Seen:
     seen twice in a problem.
 
     Raises:
-        ValueError: a place is not in the fields, or numbers are not finite, or the noise not positive.
+        ValueError: a place is not in the fields, or seen twice, or numbers are not finite, or the
+            noise not positive.
     """
 
     places: Int[Tensor, "problem observation part"]
@@ -55,6 +56,12 @@ class Seen:
             raise ValueError(
                 f"{int(outside.sum())} observations lie outside the fields, whose entries are 0 to "
                 f"{self.size - 1}, such as {int(self.places[outside][0])}: was it another grid?"
+            )
+        twice = self.places.flatten(1).sort(1).values.diff(dim=1) == 0
+        if twice.any():
+            raise ValueError(
+                f"{int(twice.any(1).sum())} problems see a place more than once: average its values "
+                "first"
             )
         if not self.values.isfinite().all():
             bad = int((~self.values.isfinite()).sum())

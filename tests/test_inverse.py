@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from matplotlib.image import imread
-from torch import Tensor
+from torch import Tensor, distributed
 
 from physgen.cli import main
 from physgen.consistent import Consistent, Relaxation
@@ -23,6 +23,7 @@ from physgen.design_tasks.inverse import (
     AroundHole,
     Coarse,
     InverseTask,
+    Judged,
     Look,
     Scattered,
     Spread,
@@ -39,9 +40,11 @@ from physgen.design_tasks.inverse_prior import (
     measured,
     save_prior,
 )
-from physgen.design_tasks.inverse_run import InverseOptions, design_inverse, plain
+from physgen.design_tasks.inverse_run import InverseOptions, design_inverse, plain, warnings
 from physgen.design_tasks.inverse_searches import (
+    BLURRED,
     adjoint,
+    allowed,
     covariance_of_signs,
     kriging,
     linear,
@@ -52,6 +55,7 @@ from physgen.predictor import DPMpp2M
 from physgen.principal import Principal, fitted, square
 from physgen.sampler import sample, unit_noise
 from physgen.sensed import Seen, Sensed
+from physgen.sharing import Gradients
 from physgen.solvers.elliptic import Cells
 from physgen.solvers.random_field import GaussianField
 from physgen.training import Schedule
@@ -213,6 +217,8 @@ def test_what_cannot_be_seen_is_refused_in_one_line() -> None:
         Seen(torch.tensor([[[24]]]), one, 0.1, 24)
     with pytest.raises(ValueError, match="must be finite, 1 are not"):
         Seen(torch.tensor([[[3]]]), one * math.nan, 0.1, 24)
+    with pytest.raises(ValueError, match="1 problems see a place more than once: average"):
+        Seen(torch.tensor([[[3], [5], [3]], [[3], [5], [4]]]), torch.zeros(2, 3), 0.1, 24)
     with pytest.raises(ValueError, match="noise of observations must be positive"):
         Seen(torch.tensor([[[3]]]), one, 0.0, 24)
 
@@ -228,6 +234,24 @@ def test_an_untrained_correction_is_the_gaussian_and_its_loss_is_one(
     loss = Correcting()(model, x, level, noise)
     assert loss.mean().item() == pytest.approx(1, abs=0.05)
     torch.testing.assert_close(CorrectedDenoiser(model).clean(x, 0.7), model(x, 0.7))
+
+
+def test_the_loss_sees_through_the_wrapper_of_several_processes(
+    priors: dict[str, InversePrior], tmp_path: Path
+) -> None:
+    prior = priors["darcy"]
+    model = Architecture((8, 16), 2).build(prior.gaussian)
+    x = prior.standard.sample(pairs(prior.equation.data(CELLS), range(400, 404)))
+    noise, level = torch.randn(x.shape, generator=generator(1)), torch.full((4,), 0.7)
+    store = f"file://{tmp_path / 'store'}"
+    distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    try:
+        wrapped = Gradients().shared(model)
+        assert wrapped is not model
+        loss = Correcting()(wrapped, x, level, noise)
+    finally:
+        distributed.destroy_process_group()
+    torch.testing.assert_close(loss, Correcting()(model, x, level, noise))
 
 
 class Halving(Relaxation):
@@ -364,6 +388,15 @@ def test_kriging_of_two_values_knows_the_covariance_of_signs(
     assert (better.mean(0) < 0.65 * nothing.mean(0)).all()
 
 
+def test_descent_allows_a_blurred_misfit_to_two_permeabilities_alone(
+    priors: dict[str, InversePrior],
+) -> None:
+    darcy, poisson = (allowed(task_of(priors[name])) for name in ("darcy", "poisson"))
+    assert (darcy[:, :12] == torch.tensor(BLURRED)).all()
+    assert (darcy[:, 12:] == torch.tensor(0.05)).all() and darcy.shape == (3, 24)
+    assert (poisson == torch.tensor(0.05)).all()
+
+
 def test_descent_through_the_solver_finds_a_source_from_its_state(
     priors: dict[str, InversePrior],
 ) -> None:
@@ -384,7 +417,8 @@ def test_draws_agree_with_sensors_equation_and_truth(
     plain_draws = draw(prior, task, 19, generator(1), Guidance(residual=0.0))
     led = draw(prior, task, 19, generator(1), Guidance(residual=0.9))
     alone, with_equation = task.judge(plain_draws.draws), task.judge(led.draws)
-    assert led.evaluations == 20
+    assert (led.evaluations, plain_draws.solutions) == (20, 0)
+    assert led.solutions == (20 if prior.equation.gaussian else 0)
     assert (with_equation.residual < alone.residual / 3).all()
     nothing = task.errors(prior.standard.mean.expand(8, -1, -1, -1)).mean(1)
     assert (alone.relative_error < 0.8 * nothing).all()
@@ -458,7 +492,10 @@ def test_a_run_leaves_what_it_names(tmp_path: Path, capsys: pytest.CaptureFixtur
     weights = train_inverse(small(tmp_path / "train", "helmholtz"), silent)
     out = tmp_path / "run"
     words = f"design inverse --equation helmholtz --problem both --sensors 20 --cases 3 --weights {weights}"
-    assert main([*words.split(), "--gradients", "4", "--out", str(out), "--json"]) == 0
+    assert (
+        main([*words.split(), "--baselines", "2", "--gradients", "4", "--out", str(out), "--json"])
+        == 0
+    )
     told = json.loads(capsys.readouterr().out)
     verdict = load_verdict(out / "verdict.json")
     assert set(verdict.files) <= {path.name for path in out.iterdir()}
@@ -475,7 +512,45 @@ def test_a_run_leaves_what_it_names(tmp_path: Path, capsys: pytest.CaptureFixtur
     with (out / "observed.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 3 * 2 * 20
     assert imread(out / "fields.png").std() > 0.1
-    assert "html" in (out / "report.html").read_text()
+    report = (out / "report.html").read_text()
+    assert "was run for the first 2 cases" in report
+    assert f"--baselines 2 --gradients 4 --weights {weights}" in report
+    assert (verdict.network_evaluations, verdict.solver_calls) == (20 * 19, 20 * 19)
+    for row in verdict.baselines.values():
+        own = sum(float(case["relative_error"]) for case in rows[: row.designs]) / row.designs
+        above = row.figures["relative_error"].mean - own
+        assert row.figures["relative_error_above"].mean == pytest.approx(above, abs=1e-4)
+
+
+def test_intervals_of_two_values_are_judged_by_the_state() -> None:
+    half, good, all_ = (torch.full((4,), value) for value in (0.5, 0.9, 1.0))
+    judged = Judged(good, good, good, all_, all_, good, good, good, good)
+
+    def said(equation: str, judged: Judged) -> str:
+        return " ".join(warnings(InverseOptions(equation, "inverse"), judged))
+
+    assert "too wide" in said("poisson", judged)
+    assert "too" not in said("darcy", judged)
+    assert "1520 sweeps" in said("darcy", judged)
+    assert "of the pressure: they are too wide" in said(
+        "darcy", replace(judged, coverage_state=all_)
+    )
+    assert "of the permeability: they are too narrow" in said(
+        "darcy", replace(judged, coverage_coefficient=half)
+    )
+
+
+@every_equation
+def test_training_is_by_default_that_of_the_prior_that_ships(name: str) -> None:
+    options, facts = InverseTraining(name), load_prior(EQUATIONS[name]).facts
+    recipe = facts["recipe"]
+    assert isinstance(recipe, dict)
+    assert recipe["data"]["seeds"] == [0, options.moments.simulations - 1]
+    assert recipe["kept"] == list(options.moments.kept)
+    if name == "darcy":
+        assert facts["schedule"] == vars(options.schedule)
+        assert recipe["network"]["widths"] == list(options.network.widths)
+        assert recipe["loss"] == vars(options.loss)
 
 
 @pytest.mark.parametrize("look", ["coarse", "hole", "whole"])
