@@ -98,6 +98,7 @@ def test_two_processes_reach_what_one_reaches(tmp_path: Path) -> None:
     assert curves[0] == pytest.approx(curves[1], rel=2e-3)
 
 
+@pytest.mark.slow
 def test_federated_weights_are_the_mean_of_what_each_process_found_by_itself(
     tmp_path: Path,
 ) -> None:
