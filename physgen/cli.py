@@ -94,8 +94,9 @@ def _design(
     kind: type[Options],
     design: "Callable[[Options, Progress], Verdict]",
     arguments: Arguments,
+    main: str = "objective",
 ) -> None:
-    """Do what a task's options ask, and show what came of it, or print it for a machine."""
+    """Do what a task's options ask, and show its main figure, or print all for a machine."""
     from pathlib import Path
 
     from physgen.verdict import table
@@ -109,7 +110,7 @@ def _design(
     if machine:
         print(json.dumps(asdict(verdict), allow_nan=False))
         return
-    out.print(table(verdict))
+    out.print(table(verdict, main))
     for line in verdict.warnings:
         out.print(f"[yellow]Note:[/] {line}")
     out.print(f"Look at {Path(str(verdict.options['out'])) / 'report.html'}")
@@ -117,21 +118,8 @@ def _design(
 
 def design_nbody(arguments: Arguments) -> None:
     from physgen.design_tasks.nbody_run import NBodyOptions, design_nbody
-    from physgen.verdict import table
 
-    machine = "--json" in arguments
-    rest = [word for word in arguments if word != "--json"]
-    options = parse(NBodyOptions, "design nbody", rest)
-    out = console(machine)
-    with stages() as shown:
-        verdict = design_nbody(options, shown)
-    if machine:
-        print(json.dumps(asdict(verdict), allow_nan=False))
-        return
-    out.print(table(verdict))
-    for line in verdict.warnings:
-        out.print(f"[yellow]Note:[/] {line}")
-    out.print(f"Look at {options.out / 'report.html'}")
+    _design("nbody", NBodyOptions, design_nbody, arguments)
 
 
 def design_burgers_control(arguments: Arguments) -> None:
@@ -148,40 +136,14 @@ def design_burgers_tracking(arguments: Arguments) -> None:
 
 def design_inverse(arguments: Arguments) -> None:
     from physgen.design_tasks.inverse_run import InverseOptions, design_inverse
-    from physgen.verdict import table
 
-    machine = "--json" in arguments
-    rest = [word for word in arguments if word != "--json"]
-    options = parse(InverseOptions, "design inverse", rest)
-    out = console(machine)
-    with stages() as shown:
-        verdict = design_inverse(options, shown)
-    if machine:
-        print(json.dumps(asdict(verdict), allow_nan=False))
-        return
-    out.print(table(verdict, "relative_error"))
-    for line in verdict.warnings:
-        out.print(f"[yellow]Note:[/] {line}")
-    out.print(f"Look at {options.out / 'report.html'}")
+    _design("inverse", InverseOptions, design_inverse, arguments, "relative_error")
 
 
 def design_airfoils(arguments: Arguments) -> None:
     from physgen.design_tasks.airfoil_run import AirfoilsOptions, design_airfoils
-    from physgen.verdict import table
 
-    machine = "--json" in arguments
-    rest = [word for word in arguments if word != "--json"]
-    options = parse(AirfoilsOptions, "design airfoils", rest)
-    out = console(machine)
-    with stages() as shown:
-        verdict = design_airfoils(options, shown)
-    if machine:
-        print(json.dumps(asdict(verdict), allow_nan=False))
-        return
-    out.print(table(verdict, "drag_change"))
-    for line in verdict.warnings:
-        out.print(f"[yellow]Note:[/] {line}")
-    out.print(f"Look at {options.out / 'report.html'}")
+    _design("airfoils", AirfoilsOptions, design_airfoils, arguments, "drag_change")
 
 
 def generate_nbody(arguments: Arguments) -> None:
