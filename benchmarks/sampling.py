@@ -88,6 +88,7 @@ def main(options: Sampling) -> None:
                 timed, found = run(one, density, options)
             except (RuntimeError, ValueError) as error:
                 console.print(f"{density}, {one.name}: {error}", style="red", highlight=False)
+                table.add_row(density, one.name, one.body, "not finished")
                 continue
             least = min(found.ess_bulk.min().item(), found.ess_tail.min().item())
             speed = least / timed.sampling

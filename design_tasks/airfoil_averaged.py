@@ -54,7 +54,7 @@ class Averaged(Composition):
         reynolds: float,
         before: Flows | None,
     ) -> Together:
-        levels = levels_of(level, body.shape[1])
+        levels = levels_of(level, body)
         wanted = max(float(levels.max()), self.least)
         grid = Grid((wanted, 0.0))
         if before is None:

@@ -122,8 +122,8 @@ def decode(body: Float[Tensor, "batch x y"], iterations: int = 8) -> Decoded:
         iterations: Of Levenberg and Marquardt, at most; four are nearly always enough.
     """
     target = body.detach().double()[:, *NEAR]
-    x, y = (axis[NEAR].double() for axis in points())
-    mean, precision = sections_law()
+    x, y = (axis[NEAR].to(target) for axis in points())
+    mean, precision = (part.to(target) for part in sections_law())
     # Near the surface an image tells most; what its noise is there says how much to trust it.
     noise = 0.01
 
@@ -143,9 +143,9 @@ def decode(body: Float[Tensor, "batch x y"], iterations: int = 8) -> Decoded:
         return r.square().sum(1) + ((away @ precision) * away).sum(1)
 
     p = _first(target, x, y, mean)
-    step = 1e-5 * torch.eye(p.shape[1], dtype=torch.float64)
+    step = 1e-5 * torch.eye(p.shape[1]).to(p)
     r = residual(p)
-    value, damping = cost(p, r), torch.full((len(p), 1), 1e-2, dtype=torch.float64)
+    value, damping = cost(p, r), p.new_full((len(p), 1), 1e-2)
     for _ in range(iterations):
         slopes = jacobian(p)
         normal = slopes.mT @ slopes + precision

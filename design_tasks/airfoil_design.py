@@ -110,7 +110,8 @@ def draw(
     """
     began = time.perf_counter()
     counts = [min(PORTION, designs - first) for first in range(0, designs, PORTION)]
-    seeds = torch.randint(2**62, (len(counts),), generator=generator).tolist()
+    size = (len(counts),)
+    seeds = torch.randint(2**62, size, generator=generator, device=generator.device).tolist()
     work = [
         _Portion(prior.metered(), task, count, seed, composition, prices, descent, law, leader)
         for count, seed in zip(counts, seeds, strict=True)
@@ -159,7 +160,7 @@ class _Portion:
 
     def draw(self) -> _Drawn:
         prior, task, law = self.prior, self.task, self.law
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator(prior.device).manual_seed(self.seed)
         given = None if self.leader is None else prior.scaled_body(drawn(self.leader))
         formation = Formation(prior, task.bodies, task.reynolds, self.composition, law, given)
         layout = formation.layout
@@ -195,10 +196,10 @@ class _Portion:
         """
         prior, task, steps = self.prior, self.task, self.descent.refine
         unit, here = unit_of(parameters).detach(), place.detach()
-        free = torch.ones(task.bodies, 1)
+        free = unit.new_ones(task.bodies, 1)
         free[: 0 if self.leader is None else len(self.leader)] = 0
         best_unit, best_place = unit, here
-        least = torch.full((len(unit),), math.inf)
+        least = unit.new_full((len(unit),), math.inf)
         moments = [torch.zeros_like(unit), torch.zeros_like(unit)]
         place_moments = [torch.zeros_like(here), torch.zeros_like(here)]
         before: Tensor | None = None

@@ -114,7 +114,7 @@ class Superposed(Composition):
         count, bodies = body.shape[:2]
         flat = body.flatten(0, 1)
         calm = flat.new_zeros(len(flat), 3, *SHAPE)
-        levels = levels_of(level, bodies).repeat(count)
+        levels = levels_of(level, body).repeat(count)
         found = prior.estimate(flat, levels, calm, flat.new_full((len(flat),), reynolds))
         return Together(*(part.unflatten(0, (count, bodies)) for part in found))
 
@@ -141,7 +141,7 @@ class Coupled(Composition):
         before: Flows | None,
     ) -> Together:
         count, bodies = body.shape[:2]
-        numbers, levels = body.new_full((count,), reynolds), levels_of(level, bodies)
+        numbers, levels = body.new_full((count,), reynolds), levels_of(level, body)
         flows: list[Tensor | None] = [None] * bodies
         if before is not None:
             flows = list(before.detach().unbind(1))
@@ -173,9 +173,9 @@ class Coupled(Composition):
         return visible
 
 
-def levels_of(level: Levels, bodies: int) -> Float[Tensor, " body"]:
+def levels_of(level: Levels, body: Bodies) -> Float[Tensor, " body"]:
     """The noise level of each body."""
-    return torch.as_tensor(level, dtype=torch.float32).expand(bodies)
+    return torch.as_tensor(level, dtype=torch.float32, device=body.device).expand(body.shape[1])
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,8 @@ class Formation(Score):
         level = float(s)
         parts = self.layout.split(z)
         step = parts["step"] / (1 + level**2)
-        body, levels = parts["body"], torch.full((parts["body"].shape[1],), level)
+        body = parts["body"]
+        levels = body.new_full((body.shape[1],), level)
         if self.given is not None:
             known = len(self.given)
             levels[:known] = 0.0

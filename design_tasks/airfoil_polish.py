@@ -69,7 +69,7 @@ def polish(
     """
     task = replace(task, gap=max(task.gap, 4.5 / options.cells))
     lack = (task.gap + 0.01 - clearance(airfoils)).clamp(min=0).float()
-    back = lack[:, None] * torch.arange(task.bodies)
+    back = lack[:, None] * torch.arange(task.bodies).to(lack)
     airfoils = airfoils._replace(x=airfoils.x + back)
     allowed = task.violation(airfoils) == 0
     if not bool(allowed.any()):
@@ -98,7 +98,7 @@ def _descend(task: Formations, airfoils: Airfoils, prices: Prices, options: Poli
     state = course.march(course.start(), options.spin)
     believed = 2 * task.simulate(airfoils, options.judge).force
     lack: Tensor | None = None
-    best_unit, best_place, best = unit, place, torch.full((count,), math.inf)
+    best_unit, best_place, best = unit, place, unit.new_full((count,), math.inf)
     memory = [torch.zeros_like(unit), torch.zeros_like(unit)]
     place_memory = [torch.zeros_like(place), torch.zeros_like(place)]
     for call in range(1, options.calls + 1):
@@ -195,7 +195,7 @@ def within(
     task: Formations, unit: Tensor, place: Tensor, step: Tensor, move: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The step, halved for each design until it is allowed; none if nothing helps."""
-    share = torch.ones(len(unit), 1, 1)
+    share = unit.new_ones(len(unit), 1, 1)
     for _ in range(4):
         trial = unit + share * step, place + share * move
         bad = task.violation(placed(parameters_at(trial[0]), trial[1])) > 0

@@ -347,7 +347,7 @@ class WindowDraw:
 
     def __init__(self, data: Windows, scales: Scales, batch: int, loss: AirfoilLoss) -> None:
         self.data, self.batch, self.loss = scaled(data, scales), batch, loss
-        self.sign = torch.tensor([1.0, -1.0, 1.0])[:, None, None]
+        self.sign = torch.tensor([1.0, -1.0, 1.0]).to(data.flow)[:, None, None]
 
     def __call__(self, step: int, generator: torch.Generator) -> Batch:
         device = self.data.body.device
@@ -421,6 +421,15 @@ class AirfoilPrior:
     def __init__(self, network: AirfoilNetwork) -> None:
         self.network, self.scales = network, network.scales
         self.account = Account()
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.network.frequencies.device
+
+    def to(self, device: torch.device) -> "AirfoilPrior":
+        """The same elsewhere; the network itself is moved."""
+        return AirfoilPrior(self.network.to(device))
 
     def metered(self) -> "AirfoilPrior":
         """The same with an account of its own."""

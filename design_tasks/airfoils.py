@@ -195,7 +195,7 @@ class Formations:
     def simulate(self, airfoils: Airfoils, cells: int = 24, wider: float = 1.0) -> Means:
         """Mean flows of designs, all in a domain that fits them all."""
         grid = self.grid(airfoils, cells, wider)
-        nu = torch.full((len(airfoils.x), 1, 1), 1 / self.reynolds)
+        nu = airfoils.x.new_full((len(airfoils.x), 1, 1), 1 / self.reynolds)
 
         def domain(own: int) -> Grid:
             part = cells // own
@@ -269,8 +269,9 @@ class Trial:
     def verdict(self, found: Sequence[Means]) -> Judged:
         """From what was found of each part."""
         count, bodies = self.airfoils.x.shape
-        force, swing = torch.zeros(count, bodies, 2), torch.zeros(count)
-        alone = torch.ones(count, bodies, len(self.turns), 2)
+        like = self.airfoils.x
+        force, swing = like.new_zeros(count, bodies, 2), like.new_zeros(count)
+        alone = like.new_ones(count, bodies, len(self.turns), 2)
         valid, allowed = self.valid, int(self.valid.sum())
         if allowed:
             force[valid] = torch.cat([2 * one.force for one in found[:allowed]])
@@ -311,7 +312,7 @@ def clearance(airfoils: Airfoils) -> PerSample:
 
 def _each_turned(airfoils: Airfoils, turns: tuple[float, ...]) -> Airfoils:
     """Designs of one airfoil: each of each design, at each turn."""
-    by = torch.deg2rad(torch.tensor(turns))
+    by = torch.deg2rad(airfoils.x.new_tensor(turns))
     rows = [part.flatten(0, 1).repeat_interleave(len(turns), 0)[:, None] for part in airfoils]
     upper, lower, x, y, incidence = rows
     turned = incidence + by.repeat(len(incidence) // len(turns))[:, None]

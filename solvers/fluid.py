@@ -317,7 +317,9 @@ class Flow(Solver[FlowState, Immersed]):
         of the flow's force on it."""
         found = []
         for side, force in ((immersed.x, self.forcing.x), (immersed.y, self.forcing.y)):
-            force = torch.as_tensor(force).to(side.near)
+            force = (
+                force.to(side.near) if isinstance(force, Tensor) else side.near.new_full((), force)
+            )
             on_faces = force.expand(1, *side.volume.shape[1:]) if force.ndim == 0 else force
             found.append(side.displaced(side.box.of(on_faces)))
         return torch.stack(found, dim=-1)
