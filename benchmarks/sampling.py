@@ -38,7 +38,7 @@ CONTENDERS = (
         "ChEES-HMC",
     ),
 )
-LEAPFROGS = {"gaussian": 36, "funnel": 8, "logistic": 6}
+LEAPFROGS = {"gaussian": 36, "funnel": 12, "logistic": 6}
 """Of physgen, which leaves them to the user."""
 
 

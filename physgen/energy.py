@@ -106,6 +106,15 @@ class Score(abc.ABC):
         return ScoreSum((self, -1.0))
 
 
+class Flight(NamedTuple):
+    """Samples on their way along Hamilton's equations."""
+
+    z: Sample
+    momentum: Sample
+    energy: PerSample
+    shift: Sample
+
+
 class Energy(Score):
     r"""A family of scalar fields :math:`E_s = -\log \pi_s + c`, which add and scale."""
 
@@ -126,6 +135,27 @@ class Energy(Score):
 
     def shift(self, z: Sample, s: Level) -> Sample:
         return self.both(z, s)[1]
+
+    def leap(self, there: Flight, stride: Tensor, kick: Tensor, count: int, s: float) -> Flight:
+        r"""So many leapfrog steps of Hamilton's equations.
+
+        .. math:: v \mathrel{+}= \tfrac12 k\, d(z), \quad z \mathrel{+}= l\, v, \quad
+            v \mathrel{+}= \tfrac12 k\, d(z), \qquad d = -s^2 \nabla E_s
+
+        Arguments:
+            there: Where they begin.
+            stride: :math:`l`, for each sample or each entry.
+            kick: :math:`k`, likewise.
+            count: How many, at least one.
+            s: The level.
+        """
+        z, momentum = there.z, torch.addcmul(there.momentum, kick / 2, there.shift)
+        energy, shift = there.energy, there.shift
+        for left in reversed(range(count)):
+            z = torch.addcmul(z, stride, momentum)
+            energy, shift = self.both(z, s)
+            momentum = torch.addcmul(momentum, kick if left else kick / 2, shift)
+        return Flight(z, momentum, energy, shift)
 
     def on(self, places: Places) -> Energy:
         return self.over(places[None])

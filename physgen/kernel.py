@@ -30,7 +30,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from physgen.energy import Energy, Score
+from physgen.energy import Energy, Flight, Score
 from physgen.shapes import PerSample, Sample
 
 NODES = ((0.5 - math.sqrt(0.15), 5 / 18), (0.5, 8 / 18), (0.5 + math.sqrt(0.15), 5 / 18))
@@ -325,20 +325,23 @@ def _leapfrogs(
     chain: Chain, term: Score, s: float, size: Tensor, count: int, measured: bool
 ) -> tuple[Chain, PerSample]:
     """Where leapfrog steps lead, and by how much the log density rises on the way if measured."""
-    gain = torch.zeros(len(chain.z), dtype=chain.z.dtype, device=chain.z.device)
     assert chain.momentum is not None and chain.shift is not None
-    begun, valued = chain, chain.energy is not None
     stride, kick = size * s, size / s
+    if isinstance(term, Energy) and chain.energy is not None:
+        begun = Flight(chain.z, chain.momentum, chain.energy, chain.shift)
+        z, momentum, energy, shift = term.leap(begun, stride, kick, count, s)
+        # What is between cancels.
+        gain = chain.energy - energy if measured else torch.zeros_like(energy)
+        return Chain(z, shift, energy, momentum), gain
+    gain = torch.zeros(len(chain.z), dtype=chain.z.dtype, device=chain.z.device)
     momentum = torch.addcmul(chain.momentum, kick / 2, chain.shift)
     for left in reversed(range(count)):
         there = arrive(term, torch.addcmul(chain.z, stride, momentum), s)
         assert there.shift is not None
-        if measured and not valued:
+        if measured:
             gain = gain + log_rise(term, chain, there, s)
         momentum = torch.addcmul(momentum, kick if left else kick / 2, there.shift)
         chain = there
-    if measured and valued:  # what is between cancels
-        gain = log_rise(term, begun, chain, s)
     return chain._replace(momentum=momentum), gain
 
 

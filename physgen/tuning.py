@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.energy import Energy, Score
+from physgen.energy import Energy, Flight, Score
 from physgen.kernel import Chain, Info, Kernel, Sized
 from physgen.shapes import Level, PerSample, Sample
 
@@ -109,6 +109,12 @@ class _RescaledEnergy(Energy):
 
     def energy(self, z: Sample, s: Level) -> PerSample:
         return self.term.energy(z * self.scale, s)
+
+    def leap(self, there: Flight, stride: Tensor, kick: Tensor, count: int, s: float) -> Flight:
+        # Momenta are the same in both.
+        outside = there._replace(z=there.z * self.scale, shift=there.shift / self.scale)
+        end = self.term.leap(outside, stride * self.scale, kick * self.scale, count, s)
+        return end._replace(z=end.z / self.scale, shift=end.shift * self.scale)
 
 
 class _RescaledScore(Score):

@@ -24,14 +24,14 @@ def valley(z: Tensor) -> Tensor:
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """All but the compiler's own work, which takes half a minute."""
 
-    def same(function: Callable[..., Any]) -> Callable[..., Any]:
+    def same(function: Callable[..., Any], **options: bool) -> Callable[..., Any]:
         return function
 
     monkeypatch.setattr(torch, "compile", same)
 
 
 def moved(term: Energy) -> Tensor:
-    kernel = Rescaled(HMC(0.2, leapfrogs=3), torch.tensor([0.5, 2.0]))
+    kernel = Rescaled(HMC(0.1, leapfrogs=10), torch.tensor([0.5, 2.0]))
     start = torch.randn(20, 2, generator=source(1))
     return chains(term, kernel, start, 0, 3, source(2)).z
 
