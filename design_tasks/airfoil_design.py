@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen import workers
 from physgen.datasets.airfoil import Airfoils
 from physgen.design_tasks.airfoil_decode import (
     Parameters,
@@ -28,7 +29,7 @@ from physgen.design_tasks.airfoil_formation import (
 )
 from physgen.design_tasks.airfoil_price import Prices, crowding, price, smallness, thinness
 from physgen.design_tasks.airfoil_prior import AirfoilPrior, distance_of
-from physgen.design_tasks.airfoils import Formations, in_threads
+from physgen.design_tasks.airfoils import Formations
 from physgen.grid import log_snr
 from physgen.guidance import Capped, Guided
 from physgen.predictor import Ancestral
@@ -116,18 +117,17 @@ def draw(
         _Portion(prior.metered(), task, count, seed, composition, prices, descent, law, leader)
         for count, seed in zip(counts, seeds, strict=True)
     ]
-    parts = in_threads(_Portion.draw, work, progress.share)
+    parts = workers.each(_Portion.draw, work, progress.share)
     threads = min(torch.get_num_threads(), len(work))
-    rows = [p.prior.account for p in work]
     airfoils = Airfoils(*(torch.cat(c) for c in zip(*(p.airfoils for p in parts), strict=True)))
     return Drawn(
         airfoils,
         torch.cat([part.claimed for part in parts]),
         torch.cat([part.flow for part in parts]),
         torch.cat([part.refit for part in parts]),
-        sum(one.rows for one in rows) / (designs * task.bodies),
+        sum(part.rows for part in parts) / (designs * task.bodies),
         time.perf_counter() - began,
-        sum(one.seconds for one in rows) / threads,
+        sum(part.seconds for part in parts) / threads,
     )
 
 
@@ -142,6 +142,10 @@ class _Drawn(NamedTuple):
     claimed: Tensor
     flow: Tensor
     refit: Tensor
+    rows: int
+    """Images that the prior was asked for."""
+    seconds: float
+    """That took."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,8 @@ class _Portion:
             parameters, place = self._refined(parameters, place, self.prices)
         airfoils = placed(parameters, place)
         found = expected(prior, task, airfoils, self.composition)
-        return _Drawn(airfoils, found.force, found.flow, refit)
+        account = prior.account
+        return _Drawn(airfoils, found.force, found.flow, refit, account.rows, account.seconds)
 
     def _refined(self, parameters: Tensor, place: Tensor, prices: Prices) -> tuple[Tensor, Tensor]:
         """Decoded airfoils moved down the price, as the prior's forces have it.

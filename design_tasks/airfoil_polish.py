@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from physgen import workers
 from physgen.datasets.airfoil import Airfoils
 from physgen.design_tasks.airfoil_decode import (
     drawn,
@@ -29,7 +30,7 @@ from physgen.design_tasks.airfoil_decode import (
 )
 from physgen.design_tasks.airfoil_price import Prices, crowding, price, smallness, thinness
 from physgen.design_tasks.airfoil_prior import distance_of
-from physgen.design_tasks.airfoils import Formations, clearance, in_threads, portions
+from physgen.design_tasks.airfoils import Formations, clearance, portions
 from physgen.progress import Progress
 from physgen.search import adam
 from physgen.shapes import PerSample
@@ -76,7 +77,7 @@ def polish(
         return airfoils
     some = Airfoils(*(part[allowed] for part in airfoils))
     work = portions(some, 2)
-    found = in_threads(lambda part: _descend(task, part, prices, options), work, progress.share)
+    found = workers.each(lambda part: _descend(task, part, prices, options), work, progress.share)
     better = Airfoils(*(torch.cat(column) for column in zip(*found, strict=True)))
     result = [part.clone() for part in airfoils]
     for part, new in zip(result, better, strict=True):

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from physgen import workers
 from physgen.datasets.airfoil import Airfoils
 from physgen.design_tasks import airfoil_view
 from physgen.design_tasks.airfoil_averaged import Averaged
@@ -20,7 +21,7 @@ from physgen.design_tasks.airfoil_polish import Polish, polish
 from physgen.design_tasks.airfoil_price import Prices, price
 from physgen.design_tasks.airfoil_prior import WEIGHTS, AirfoilPrior, load_prior
 from physgen.design_tasks.airfoil_screen import choice, solver_price
-from physgen.design_tasks.airfoils import Formations, Judged, Trial, in_threads, judge_each
+from physgen.design_tasks.airfoils import Formations, Judged, Trial, judge_each
 from physgen.design_tasks.flow_cases import Formation
 from physgen.design_tasks.flow_simulate import simulate
 from physgen.files import writable_folder, write_json
@@ -425,7 +426,7 @@ def _write(
     def picture() -> None:
         airfoil_view.draw_best(best_png, task, chosen, judged, best, options.cells)
 
-    in_threads(lambda make: make(), (film, picture), progress.share)
+    workers.each(lambda make: make(), (film, picture), progress.share)
     airfoil_view.draw_designs(folder / "designs.png", drawn, judged)
     airfoil_view.draw_front(folder / "front.png", judged, verdict)
     change = verdict.figures["drag_change"]

@@ -10,10 +10,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from physgen import workers
 from physgen.datasets.airfoil import Airfoils
 from physgen.design_tasks.airfoil_decode import parameters_of, unit_of
 from physgen.design_tasks.airfoil_price import Prices, price
-from physgen.design_tasks.airfoils import Formations, in_threads, portions
+from physgen.design_tasks.airfoils import Formations, portions
 from physgen.shapes import PerSample
 
 
@@ -39,7 +40,7 @@ def solver_price(
     allowed = Airfoils(*(part[bad == 0] for part in airfoils))
     if len(allowed.x):
         work = portions(allowed, 1)
-        found = in_threads(lambda one: 2 * task.simulate(one, cells).force, work, tell)
+        found = workers.each(lambda one: 2 * task.simulate(one, cells).force, work, tell)
         cost[bad == 0] += price(task, prices, torch.cat(found)) - 1
     return cost
 

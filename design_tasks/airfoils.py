@@ -27,15 +27,15 @@ References:
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from physgen import workers
 from physgen.datasets.airfoil import Airfoils, Means, mean_flow
 from physgen.shapes import PerSample
 from physgen.solvers.bodies import Polygon
@@ -285,10 +285,10 @@ class Trial:
 def judge_each(
     trials: Sequence[Trial], tell: Callable[[float], None] = lambda share: None
 ) -> list[Judged]:
-    """Judge several trials as one piece of work, what is long first, so that no thread waits."""
+    """Judge several trials as one piece of work, what is long first, so that no processor waits."""
     work = [(k, j, part) for k, one in enumerate(trials) for j, part in enumerate(one.parts)]
     work.sort(key=lambda item: -trials[item[0]].cost(item[2]))
-    found = in_threads(lambda item: trials[item[0]].simulated(item[2]), work, tell)
+    found = workers.each(lambda item: trials[item[0]].simulated(item[2]), work, tell)
     by_place = {(k, j): one for (k, j, _), one in zip(work, found, strict=True)}
     return [
         one.verdict([by_place[k, j] for j in range(len(one.parts))])
@@ -324,28 +324,3 @@ def _each_turned(airfoils: Airfoils, turns: tuple[float, ...]) -> Airfoils:
 def portions(airfoils: Airfoils, size: int) -> Sequence[Airfoils]:
     parts = zip(*(part.split(size) for part in airfoils), strict=True)
     return [Airfoils(*part) for part in parts]
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-def in_threads(
-    work: Callable[[Item], Result], items: Sequence[Item], tell: Callable[[float], None]
-) -> list[Result]:
-    """Each by one thread, as many at a time as torch would use for one."""
-    threads = torch.get_num_threads()
-    results: list[Result] = []
-
-    def alone() -> None:
-        torch.set_num_threads(1)
-        torch.set_flush_denormal(True)
-
-    try:
-        with ThreadPoolExecutor(threads, initializer=alone) as pool:
-            for result in pool.map(work, items):
-                results.append(result)
-                tell(len(results) / len(items))
-    finally:
-        torch.set_num_threads(threads)
-    return results

@@ -9,7 +9,6 @@ from torch import Tensor
 from physgen.energy import Energy, Flight
 from physgen.shapes import Level, PerSample, Sample
 
-
 TOGETHER = 8
 """Leapfrog steps in one compiled piece: it takes longer to compile the more there are."""
 
