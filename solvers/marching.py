@@ -128,7 +128,8 @@ class Course:
         The code is for this size and these places of bodies. In one process torch compiles eight,
         and goes on without; ``torch.compiler.reset()`` lets it begin anew.
         """
-        self._advance = partial(torch.compile(Flow.advance, dynamic=False), self.flow)
+        step = torch.compile(Flow.advance, dynamic=False, options={"cpp_wrapper": True})
+        self._advance = partial(step, self.flow)
 
     @torch.no_grad()
     def march(self, state: FlowState, until: float, watch: Watch = silent) -> FlowState:
@@ -144,6 +145,7 @@ class Course:
             ValueError: a fixed time step is too long.
         """
         now, count, dt = float(state.time), 0, math.inf
+        stride = state.u.new_tensor(dt)
         while until - now > 1e-9 * max(abs(until), 1e-30):
             longest = float(self.flow.clock.step(self.flow, state))
             if not (longest > 0 and math.isfinite(longest)):
@@ -152,11 +154,12 @@ class Course:
                 # In single precision a fixed step of 0.35 s is 0.34999999 s, and none is added for it.
                 steps = math.ceil((until - now) / self.flow.clock.rounded(longest) * (1 - 1e-6))
                 dt = (until - now) / steps
+                stride = state.u.new_tensor(dt)
             last = until - now < 1.5 * dt
             if self.bodies.moves:
                 self.immersed = self._at(now + dt)
                 check(self.flow, self.immersed, self.warn)
-            state = self._advance(state, self.immersed, state.u.new_tensor(dt))
+            state = self._advance(state, self.immersed, stride)
             now = until if last else now + dt
             # The step was rounded to the flow's precision; the time is not.
             state = state._replace(time=state.time.new_tensor(now))

@@ -33,7 +33,7 @@ the equation asks.
 
 import abc
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -157,6 +157,10 @@ class Openness:
     x: Float[Tensor, "batch x_faces y"]
     y: Float[Tensor, "batch x y_faces"]
     live: Bool[Tensor, "batch x y"]
+    mask: Float[Tensor, "batch x y"]
+    """The same as numbers."""
+    share: Float[Tensor, "batch x y"]
+    """Of a live cell in all of them."""
 
     def apply(self, field: Cells) -> Cells:
         flux_x = self.x * differences(field, 1)
@@ -165,9 +169,7 @@ class Openness:
 
     def allowed(self, field: Cells) -> Cells:
         """``field`` without what the equation cannot answer: dead cells, and the mean of live."""
-        live = self.live.to(field.dtype)
-        mean = (field * live).sum((1, 2), keepdim=True) / live.sum((1, 2), keepdim=True)
-        return (field - mean) * live
+        return (field - (field * self.share).sum((1, 2), keepdim=True)) * self.mask
 
 
 def differences(field: Float[Tensor, "batch x y"], dim: int) -> Tensor:
@@ -193,7 +195,10 @@ def openness(
         live = total >= SHUT
         if not bool(live.all()):
             live = _largest(live, mu_x, mu_y, x, y)
-    return Openness(mu_x * _both(live, 1).to(mu_x), mu_y * _both(live, 2).to(mu_y), live)
+    mask = live.to(mu_x)
+    share = mask / mask.sum((1, 2), keepdim=True)
+    along_x, along_y = mu_x * _both(live, 1).to(mu_x), mu_y * _both(live, 2).to(mu_y)
+    return Openness(along_x, along_y, live, mask, share)
 
 
 def _sided(mu: Tensor, dim: int, periodic: bool) -> Tensor:
@@ -404,7 +409,7 @@ class ConjugateGradients(PressureSolver):
     limit: int = 200
 
     def system(self, laplacian: Laplacian, openness: Openness, room: Room | None = None) -> System:
-        detached = Openness(openness.x.detach(), openness.y.detach(), openness.live)
+        detached = replace(openness, x=openness.x.detach(), y=openness.y.detach())
         return _Conjugate(self, laplacian, detached)
 
 
@@ -534,7 +539,9 @@ class _Capacitance(System):
         rows = rows.transpose(1, 2).reshape(batch, self.size[0], 2 * ky)
         inside = (rows @ self.from_y).flatten(1)
         there = torch.gather(inside, 1, self.index) * self.used
-        source = (self.matrix @ there[..., None])[..., 0] * self.used
+        # Of one column a compiler makes a loop of its own that gathers anew for every row.
+        twice = there[..., None].expand(-1, -1, 2)
+        source = (self.matrix @ twice)[..., 0] * self.used
         box = torch.zeros_like(inside).scatter_add(1, self.index, source)
         rows = box.view(batch, *self.size) @ self.to_y
         rows = rows.view(batch, 1, self.size[0], 2, ky).transpose(2, 3)
