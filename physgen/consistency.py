@@ -22,9 +22,8 @@ References:
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from physgen.distillation import OnGrid, check_walks, place, weighed
+from physgen.distillation import Model, OnGrid, check_walks, place, weighed
 from physgen.energy import Score, wide
 from physgen.grid import Grid
 from physgen.shapes import PerSample, Sample
@@ -46,9 +45,7 @@ class Consistency:
     def draw(self, x: Sample, generator: torch.Generator) -> tuple[Sample, PerSample, Sample]:
         return OnGrid(self.grid).draw(x, generator)
 
-    def __call__(
-        self, student: nn.Module, x: Sample, level: PerSample, noise: Sample
-    ) -> PerSample:
+    def __call__(self, student: Model, x: Sample, level: PerSample, noise: Sample) -> PerSample:
         z = x + wide(level, x) * noise
         with torch.no_grad():
             levels = torch.tensor(self.grid.levels, dtype=x.dtype, device=x.device)
@@ -56,7 +53,7 @@ class Consistency:
             target = self.ahead(student, z, level, below)
         return weighed(student(z, level) - target, level, self.sigma_data)
 
-    def ahead(self, student: nn.Module, z: Sample, level: PerSample, below: PerSample) -> Sample:
+    def ahead(self, student: Model, z: Sample, level: PerSample, below: PerSample) -> Sample:
         """What the map says one step of the teacher further on."""
         slope = (z - self.teacher.denoise(z, level)) / wide(level, z)
         step = wide(below - level, z)

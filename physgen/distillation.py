@@ -22,12 +22,13 @@ References:
     https://arxiv.org/abs/2210.03142, for guided teachers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from physgen.denoiser import Denoiser, per_sample
 from physgen.energy import Score, wide
@@ -36,6 +37,9 @@ from physgen.predictor import DDIM, Predictor
 from physgen.shapes import Level, PerSample, Sample
 
 LEAPING = DDIM()
+
+Model = Callable[[Tensor, Tensor], Tensor]
+"""Called with noisy samples and the level of each, it tells clean ones."""
 
 
 @runtime_checkable
@@ -112,7 +116,7 @@ class Student(Denoiser):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         grid: Grid,
         predictor: Predictor = LEAPING,
         sigma_data: float = 1.0,
@@ -183,9 +187,7 @@ class Taught:
     def draw(self, x: Sample, generator: torch.Generator) -> tuple[Sample, PerSample, Sample]:
         return self.noising.draw(x, generator)
 
-    def __call__(
-        self, student: nn.Module, x: Sample, level: PerSample, noise: Sample
-    ) -> PerSample:
+    def __call__(self, student: Model, x: Sample, level: PerSample, noise: Sample) -> PerSample:
         z = x + wide(level, x) * noise
         with torch.no_grad():
             target = self.target.denoise(z, level)

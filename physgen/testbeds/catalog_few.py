@@ -110,6 +110,7 @@ def halved(size: Size, into: int) -> Student:
         leap = Leap(LAW, FINE, 4, SPREAD)
     else:
         before = halved(size, 2 * into)
+        assert isinstance(before.model, nn.Module)
         model = before.model
         leap = Leap(before, before.grid, 2, SPREAD)
     objective = Taught(leap, OnGrid(leap.grid), SPREAD)
