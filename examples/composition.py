@@ -95,10 +95,10 @@ def corrected_by_renoising(count: int) -> Panel:
 
 def weighted_particles(count: int) -> Panel:
     start, moves = unit_noise(2 * count, (2,), source(2)), HMC(0.8, leapfrogs=3, spread=0.2)
-    drawn = anneal(TWO, start, GRID, source(3), kernel=moves, resample=Resample())
+    drawn = anneal(TWO, start, GRID, source(3), kernel=moves, resample=Resample()).drawn
     exact = BED.first.product(BED.second).log_mass.item()
     said = f"log Z {drawn.log_z:.2f} ({exact:.2f})"
-    return Panel(EXACT, EXACT.sample(count, source(1)), drawn.evened(source(4))[::2], said)
+    return Panel(EXACT, EXACT.sample(count, source(1)), drawn.resample(source(4))[::2], said)
 
 
 def mixture(count: int) -> Panel:

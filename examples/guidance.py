@@ -126,9 +126,9 @@ def daps_for_any_cost(count: int) -> Panel:
 def twisted_particles(count: int) -> Panel:
     start = unit_noise(4 * count, (2,), source(2))
     twist = Seen(first, torch.tensor([SEEN]), NOISE, Isotropic(SPREAD))
-    drawn = twisted(RING, twist, start, GRID, source(3))
-    x = drawn.evened(source(4))[::4]
-    said = f"effective {min(drawn.ess):.0%}"
+    found = twisted(RING, twist, start, GRID, source(3))
+    x = found.drawn.resample(source(4))[::4]
+    said = f"effective {min(found.ess):.0%}"
     return Panel(POSTERIOR, POSTERIOR.sample(count, source(1)), x, said)
 
 

@@ -23,8 +23,9 @@ from dataclasses import dataclass
 
 import torch
 
+from physgen.carrier import Carrier
 from physgen.distillation import Model, OnGrid, check_walks, place, weighed
-from physgen.energy import Score, wide
+from physgen.energy import wide
 from physgen.grid import Grid
 from physgen.shapes import PerSample, Sample
 
@@ -33,7 +34,7 @@ from physgen.shapes import PerSample, Sample
 class Consistency:
     """The loss of a map to the ends of a teacher's paths."""
 
-    teacher: Score
+    teacher: Carrier
     grid: Grid
     """Levels between which the map is held to agree: some dozens."""
     sigma_data: float = 1.0

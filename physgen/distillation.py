@@ -30,6 +30,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from physgen.carrier import Carrier
 from physgen.denoiser import Denoiser, per_sample
 from physgen.energy import Score, wide
 from physgen.grid import Grid
@@ -79,7 +80,7 @@ class Leap(Denoiser):
     """
 
     def __init__(
-        self, teacher: Score, grid: Grid, stride: int = 2, sigma_data: float = 1.0
+        self, teacher: Carrier, grid: Grid, stride: int = 2, sigma_data: float = 1.0
     ) -> None:
         super().__init__(sigma_data)
         check_walks(teacher)
@@ -133,13 +134,13 @@ class Student(Denoiser):
         return out
 
 
-def check_walks(teacher: Score) -> None:
+def check_walks(teacher: Carrier) -> None:
     """Refuse what no deterministic walk can be learned from.
 
     Raises:
         ValueError: the teacher is a sum.
     """
-    if not teacher.marginal:
+    if isinstance(teacher, Score) and not teacher.marginal:
         raise ValueError(
             "a sum of scores is not the score of one noised density, and has no walk to be "
             "learned: distil its terms"
@@ -176,7 +177,7 @@ class Taught:
     guidance, draws.
     """
 
-    target: Score
+    target: Carrier
     """:math:`T`, which is not differentiated."""
     noising: Noising
     """The levels: those of a :class:`Leap`'s grid, or of

@@ -117,7 +117,7 @@ def test_annealed_smc_estimates_the_normaliser_of_the_product() -> None:
             kernel=MALA(0.8, spread=0.08),
             resample=Resample(),
         )
-        estimates.append(result.log_z)
+        estimates.append(result.drawn.log_z)
     mean = torch.tensor(estimates)
     error = mean.std().item() / 6**0.5
     assert abs(mean.mean().item() - truth) < 4 * error + 0.02
@@ -133,9 +133,9 @@ def test_annealed_weights_take_up_what_moves_owe(kernel: Kernel) -> None:
     start = unit_noise(4000, (3,), source(3), torch.float64)
     grid = log_snr(6, 0.5, 4.0)
     result = anneal(law, start, grid, source(4), kernel=kernel, inner=2)
-    weight = result.log_weight.exp()
+    weight = result.drawn.log_weight.exp()
     assert abs(weight.mean() - 1) < 4 * weight.std() / 4000**0.5 < 0.4
-    assert result.log_z == pytest.approx(weight.mean().log().item())
+    assert result.drawn.log_z == pytest.approx(weight.mean().log().item())
 
 
 def test_weights_are_refused_where_they_would_be_wrong_or_not_numbers() -> None:
