@@ -20,7 +20,15 @@ from torch import Tensor
 from physgen.checkpoint import fingerprint
 from physgen.cli import stages
 from physgen.design_tasks.burgers_control import SETTINGS, BurgersControl
-from physgen.design_tasks.burgers_design import Diffusion, Flow, Inpainted, Told, proposer
+from physgen.design_tasks.burgers_design import (
+    Asking,
+    Diffusion,
+    Flow,
+    Inpainted,
+    Told,
+    Way,
+    proposer,
+)
 from physgen.design_tasks.burgers_prior import WEIGHTS, load_prior
 from physgen.design_tasks.burgers_run import BurgersOptions, design_burgers, plain
 from physgen.verdict import Figure, Verdict, load_verdict
@@ -128,7 +136,7 @@ def paired(values: Tensor, reference: Tensor) -> str:
 def ablations(table: Table) -> None:
     model = load_prior(table.weights)
     told, flow = Told(), Flow()
-    kinds = {
+    kinds: dict[str, tuple[Way, Asking, float, float]] = {
         "flow, 8": (flow, told, 1.0, 0.0),
         **{f"gamma {g}": (flow, told, g, 0.0) for g in (0.7, 0.9, 1.5, 2.5)},
         **{f"price {p}": (flow, told, 1.0, p) for p in (0.001, 0.003)},

@@ -30,7 +30,7 @@ from physgen.design_tasks.airfoil_formation import (
 from physgen.design_tasks.airfoil_price import Prices, crowding, price, smallness, thinness
 from physgen.design_tasks.airfoil_prior import AirfoilPrior, distance_of
 from physgen.design_tasks.airfoils import Formations
-from physgen.grid import log_snr
+from physgen.grid import Grid, log_snr
 from physgen.guidance import Capped, Guided
 from physgen.predictor import Ancestral
 from physgen.progress import Progress, Silent
@@ -46,11 +46,15 @@ class Descent:
     """Noise levels, and what follows them."""
 
     steps: int = 20
-    """Levels."""
+    """Levels; a distilled prior has its own."""
     low: float = 0.05
     high: float = 40.0
     refine: int = 16
     """Steps down the price by the prior's gradient, of the decoded airfoils themselves."""
+
+    @property
+    def grid(self) -> Grid:
+        return log_snr(self.steps, self.low, self.high)
 
 
 COUPLED, PRICES, DESCENT, LAW = Coupled(), Prices(), Descent(), PlaceLaw()
@@ -168,7 +172,7 @@ class _Portion:
         given = None if self.leader is None else prior.scaled_body(drawn(self.leader))
         formation = Formation(prior, task.bodies, task.reynolds, self.composition, law, given)
         layout = formation.layout
-        grid = log_snr(self.descent.steps, self.descent.low, self.descent.high)
+        grid = self.descent.grid if prior.route is None else prior.route.grid
         term: Guided | Formation = formation
         if self.prices is not None:
             prices = self.prices

@@ -33,6 +33,7 @@ from physgen.datasets import store
 from physgen.datasets.airfoil import COARSER, WINDOW
 from physgen.datasets.shards import files_of
 from physgen.network import UNet
+from physgen.rounds import Route, route_of
 from physgen.shapes import PerSample
 from physgen.training import Batch
 
@@ -416,10 +417,16 @@ class _Timed(torch.autograd.Function):
 
 
 class AirfoilPrior:
-    """The trained network, in physical units but for the noise level of the body."""
+    """The trained network, in physical units but for the noise level of the body.
 
-    def __init__(self, network: AirfoilNetwork) -> None:
-        self.network, self.scales = network, network.scales
+    Arguments:
+        network: Trained, or taught by one that was.
+        route: The levels of a distilled one, if it is. It tells bodies at these only, and flow and force
+            of known bodies too; of a noisy flow it tells nothing.
+    """
+
+    def __init__(self, network: AirfoilNetwork, route: Route | None = None) -> None:
+        self.network, self.scales, self.route = network, network.scales, route
         self.account = Account()
 
     @property
@@ -433,7 +440,7 @@ class AirfoilPrior:
 
     def metered(self) -> "AirfoilPrior":
         """The same with an account of its own."""
-        return AirfoilPrior(self.network)
+        return AirfoilPrior(self.network, self.route)
 
     def estimate(
         self,
@@ -452,7 +459,15 @@ class AirfoilPrior:
             reynolds: Of the chord.
             flow: What the body adds to its background, scaled, with noise of the body's level;
                 None where nothing is known of it.
+
+        Raises:
+            ValueError: a distilled prior is asked about a noisy flow.
         """
+        if flow is not None and self.route is not None:
+            raise ValueError(
+                "a distilled prior of airfoils knows no noisy flow, which averaged answers (method "
+                "cindm) need: choose coupled or superposed, or the prior that it was made from"
+            )
         stream = background / _channels(self.scales.background, body)
         self.account.rows += len(body)
 
@@ -508,11 +523,16 @@ def save_prior(path: Path, model: AirfoilNetwork, facts: dict[str, object]) -> N
 
 
 def load_prior(path: Path = WEIGHTS) -> AirfoilPrior:
-    """A trained prior.
+    """A trained prior, or a distilled one with its own levels.
 
     Raises:
         ValueError: the file is missing, truncated, foreign, or another prior.
     """
+    return read_prior(path)[0]
+
+
+def read_prior(path: Path) -> tuple[AirfoilPrior, dict[str, object]]:
+    """A prior, and the facts that were kept with it."""
     tensors, facts = load_tensors(path)
     if facts.get("prior") != "airfoil":
         raise ValueError(f"{path} holds no prior of airfoils: it says {facts.get('prior')!r}")
@@ -530,4 +550,4 @@ def load_prior(path: Path = WEIGHTS) -> AirfoilPrior:
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit the network it describes: {error}") from error
     model = model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return AirfoilPrior(model)
+    return AirfoilPrior(model, route_of(facts)), facts

@@ -17,6 +17,7 @@ The weights that ship draw forces, and no velocities to rely on: see
 import abc
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -57,20 +58,20 @@ from physgen.solvers.evolution import Controls
 from physgen.solvers.walled_burgers import WalledBurgers
 
 
-class Way(abc.ABC):
-    """From noise to samples: levels, and how to get from one to the next."""
+@runtime_checkable
+class Way(Protocol):
+    """From noise to samples: levels, and how to get from one to the next; a distilled prior has its
+    :class:`~physgen.rounds.Route`."""
 
     @property
-    @abc.abstractmethod
     def grid(self) -> Grid: ...
 
     @property
-    @abc.abstractmethod
     def predictor(self) -> Predictor: ...
 
 
 @dataclass(frozen=True)
-class Flow(Way):
+class Flow:
     """Straight lines from noise to data: Euler's method along the rectified path."""
 
     steps: int = 8
@@ -88,7 +89,7 @@ class Flow(Way):
 
 
 @dataclass(frozen=True)
-class Diffusion(Way):
+class Diffusion:
     """The probability flow of a diffusion by DPM-Solver++ 2M, evenly in the logarithm of noise."""
 
     steps: int = 8

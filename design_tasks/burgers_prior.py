@@ -13,6 +13,7 @@ theirs have noise from point to point, and what they know is forces given states
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -33,6 +34,7 @@ from physgen.energy import Precision
 from physgen.network import LineMixer
 from physgen.path import Rectified
 from physgen.preconditioned import Preconditioned
+from physgen.rounds import route_of
 from physgen.shapes import Level, PerSample, State, Trajectory
 from physgen.solvers.evolution import Controls
 from physgen.solvers.walled_burgers import WalledBurgers
@@ -48,6 +50,15 @@ Hints = Float[Tensor, "batch hint x"]
 """First and last velocity where they are observed, where that is, where a force may act, and
 whether velocities are hidden."""
 HINTS = 5
+
+
+@runtime_checkable
+class Showing(Protocol):
+    """What chooses the noise of samples, and what a network is told of them."""
+
+    def draw(self, x: Lines, given: Hints, generator: torch.Generator) -> Batch:
+        """Clean samples and what else a loss is called with, from all that is known of them."""
+        ...
 
 
 Mask = Bool[Tensor, "*batch x"]
@@ -338,7 +349,7 @@ class ControlDraw:
         loss: What draws noise levels and noise.
     """
 
-    def __init__(self, everywhere: Driven, outer: Driven, batch: int, loss: ControlLoss) -> None:
+    def __init__(self, everywhere: Driven, outer: Driven, batch: int, loss: Showing) -> None:
         self.data = torch.cat([joined(*everywhere), joined(*outer)])
         here, there = len(everywhere.force), len(outer.force)
         part, all_ = outer_quarters(), torch.ones(POINTS, dtype=torch.bool)
@@ -377,12 +388,18 @@ def save_prior(
 
 
 def load_prior(path: Path = WEIGHTS) -> Preconditioned:
-    """The network of a trained prior.
+    """The network of a trained prior, which has an estimate at every level.
 
     Raises:
-        ValueError: the file is missing, truncated, foreign, or another prior.
+        ValueError: the file is missing, truncated, foreign, another prior, or a distilled one.
     """
-    return read_prior(path)[0]
+    model, facts = read_prior(path)
+    if route_of(facts) is not None:
+        raise ValueError(
+            f"{path} holds a distilled prior, which has levels of its own: give it to "
+            "'physgen design burgers-control --weights', or load the prior that it was made from"
+        )
+    return model
 
 
 def read_prior(path: Path) -> tuple[Preconditioned, dict[str, object]]:

@@ -21,10 +21,11 @@ from physgen.design_tasks.burgers_design import (
     polish,
     proposer,
 )
-from physgen.design_tasks.burgers_prior import WEIGHTS, load_prior
+from physgen.design_tasks.burgers_prior import WEIGHTS, read_prior
 from physgen.design_tasks.burgers_searches import compare
 from physgen.files import writable_folder
 from physgen.progress import Progress, Silent
+from physgen.rounds import Route, route_of
 from physgen.verdict import Figure, Verdict, figure, versions
 
 METHODS: dict[str, type[Flow] | type[Diffusion]] = {"flow": Flow, "diffusion": Diffusion}
@@ -44,9 +45,10 @@ class BurgersOptions:
     skip: int = 0
     """Test targets to leave out before the first."""
     method: str = "flow"
-    """flow (straight lines, Euler) or diffusion (DPM-Solver++ 2M), from the same weights."""
+    """flow (straight lines, Euler) or diffusion (DPM-Solver++ 2M), from the same weights; a distilled
+    prior has a way of its own."""
     evaluations: int = 8
-    """Of the network for each design."""
+    """Of the network for each design; a distilled prior has its own number."""
     known: str = "told"
     """told (the network is told the states) or inpainted (they are put into its samples)."""
     gamma: float = 1.0
@@ -92,6 +94,21 @@ class BurgersOptions:
     def way(self) -> Way:
         return METHODS[self.method](self.evaluations)
 
+    def way_of(self, route: Route | None) -> Way:
+        """The student's own route, if the weights are a student's.
+
+        Raises:
+            ValueError: a student is asked for what it was not taught.
+        """
+        if route is None:
+            return self.way
+        if self.known != "told" or self.gamma != 1:
+            raise ValueError(
+                "a distilled prior is told the states and has no density to reweight: choose "
+                f"known told and gamma 1, got {self.known} and {self.gamma:g}"
+            )
+        return route
+
     def task(self, targets: int) -> BurgersControl:
         return BurgersControl(SETTINGS[self.setting], targets, self.skip)
 
@@ -99,7 +116,8 @@ class BurgersOptions:
 def design_burgers(options: BurgersOptions, progress: Progress | None = None) -> Verdict:
     """Do all of it, and leave the results in the output folder."""
     progress = Silent() if progress is None else progress
-    model = load_prior(options.weights)
+    model, facts = read_prior(options.weights)
+    way = options.way_of(route_of(facts))
     folder = writable_folder(options.out)
     began = time.perf_counter()
     progress.stage(f"simulating {options.designs} test targets")
@@ -108,7 +126,7 @@ def design_burgers(options: BurgersOptions, progress: Progress | None = None) ->
     progress.stage(f"drawing {options.designs} forces")
     generator = torch.Generator().manual_seed(options.seed)
     asking = ASKINGS[options.known]
-    propose = proposer(model, task, options.way, generator, asking, options.gamma, options.price)
+    propose = proposer(model, task, way, generator, asking, options.gamma, options.price)
     found = aim(task, propose, options.aims)
     sampled = time.perf_counter()
     costs = found.costs
@@ -124,7 +142,7 @@ def design_burgers(options: BurgersOptions, progress: Progress | None = None) ->
     done = time.perf_counter()
     verdict = Verdict(
         task=f"burgers-control {options.setting}: {task.setting.about}",
-        method=_method(options),
+        method=_method(options, way),
         options=plain(options),
         seed=options.seed,
         versions={**versions(), "weights": fingerprint(model.state_dict())},
@@ -188,9 +206,10 @@ FILES = (
 )
 
 
-def _method(options: BurgersOptions) -> str:
+def _method(options: BurgersOptions, way: Way) -> str:
     more = (("aims", options.aims), ("polish", options.polish))
-    return " + ".join((options.method, *(f"{count} {name}" for name, count in more if count)))
+    name = "distilled" if isinstance(way, Route) else options.method
+    return " + ".join((name, *(f"{count} {name}" for name, count in more if count)))
 
 
 def plain(options: BurgersOptions) -> dict[str, object]:
@@ -272,6 +291,7 @@ def _report(folder: Path, options: BurgersOptions, verdict: Verdict) -> None:
         f"--seed {options.seed} --method {options.method} --evaluations {options.evaluations} "
         f"--known {options.known} --gamma {options.gamma:g} --price {options.price:g} "
         f"--aims {options.aims} --polish {options.polish}"
+        + ("" if options.weights == WEIGHTS else f" --weights {options.weights}")
     )
     pictures = [
         Picture(folder / "designs.png", "Best, middling and worst: force, state, last state."),

@@ -15,10 +15,9 @@ from torch import Tensor
 from physgen.checkpoint import load_tensors, save_tensors
 from physgen.denoiser import Denoiser, Learned
 from physgen.distillation import Noising, Student
-from physgen.grid import Grid
 from physgen.network import TrajectoryTransformer
 from physgen.preconditioned import Preconditioned
-from physgen.predictor import DDIM, Anew, Predictor
+from physgen.rounds import route_of
 from physgen.solvers.discs import Discs, no_boundary
 from physgen.solvers.solver import rollout
 from physgen.training import Batch
@@ -168,10 +167,6 @@ def save_prior(
     save_tensors(path, tensors, {**facts, **prior})
 
 
-WALKS: dict[str, Predictor] = {"DDIM": DDIM(), "Anew": Anew()}
-"""How distilled priors get from level to level, by the name that their files have for it."""
-
-
 def load_prior(path: Path = WEIGHTS) -> Denoiser:
     """A trained prior, or a distilled one with its own levels.
 
@@ -179,11 +174,8 @@ def load_prior(path: Path = WEIGHTS) -> Denoiser:
         ValueError: the file is missing, truncated, foreign, or another prior.
     """
     model, facts = read_prior(path)
-    walk = facts.get("walk")
-    if walk is None:
-        return Learned(model)
-    assert isinstance(walk, dict)
-    return Student(model, Grid(tuple(walk["levels"])), WALKS[walk["predictor"]])
+    route = route_of(facts)
+    return Learned(model) if route is None else Student(model, route.grid, route.predictor)
 
 
 def read_prior(path: Path) -> tuple[Preconditioned, dict[str, object]]:

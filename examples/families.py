@@ -123,7 +123,7 @@ def flow_matching_transported(steps: int, count: int, g: torch.Generator) -> Dra
     path, network = Rectified(), Perceptron(3, 2)
     loss = Matching(VelocityPrediction, path, Transported())
     fit(network, loss, lambda k, g: loss.draw(data(k, g), g), steps)
-    flow = VelocityPrediction(network, path, SPREAD)
+    flow = loss.of(network, SPREAD)  # no score, and no term of a sum
     x = sample(flow, unit_noise(count, (2,), g), from_path(path, 3, 0.99), DDIM(), g)
     return Drawn(x, fresh(x), "3 evaluations")
 

@@ -20,12 +20,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from physgen.carrier import Carrier
 from physgen.consistency import Consistency
 from physgen.denoiser import Learned
 from physgen.distillation import Leap, OnGrid, Student, Taught
 from physgen.energy import Score
 from physgen.gaussian import GaussianMixture
 from physgen.grid import Grid, from_path, log_snr
+from physgen.matching import CoupledFlow
 from physgen.path import Rectified
 from physgen.perceptron import Modulated
 from physgen.preconditioned import Preconditioned
@@ -38,7 +40,7 @@ from physgen.training import Batch, Objective, Schedule, Trainer
 HIGHEST = 8.0
 FINE = log_snr(32, 0.02, HIGHEST)
 FEW = (1, 2, 4, 8)
-Walk = tuple[Score, Grid, Predictor]
+Walk = tuple[Carrier, Grid, Predictor]
 
 
 def spiral() -> GaussianMixture:
@@ -112,7 +114,7 @@ def reflowed(options: Options) -> dict[int, Walk]:
         some = torch.randint(len(pairs.x), (256,), generator=generator)
         return objective.draw(Coupling(pairs.x[some], pairs.noise[some]), generator)
 
-    student = Learned(taught(network(), objective, draw, options.steps))
+    student = CoupledFlow(Learned(taught(network(), objective, draw, options.steps)))
     grids = {n: from_path(Rectified(), n, HIGHEST / (1 + HIGHEST)) for n in FEW}
     return {n: (student, grid, DDIM()) for n, grid in grids.items()}
 

@@ -29,9 +29,9 @@ import torch
 
 from physgen.density import Bridge, Drawable, check_normalised
 from physgen.energy import Energy
-from physgen.importance import Weighted
 from physgen.kernel import Chain, Kernel, check_weighable
 from physgen.shapes import Sample
+from physgen.weighted import Weighted
 
 
 @dataclass(frozen=True)

@@ -236,9 +236,24 @@ def train_nbody(arguments: Arguments) -> None:
 
 
 def distill_nbody(arguments: Arguments) -> None:
-    from physgen.design_tasks.nbody_distill import NBodyDistilling, distill_nbody
+    from physgen.design_tasks.nbody_distill import NBodyDistilling
+    from physgen.rounds import distill
 
-    _train(parse(NBodyDistilling, "distill nbody", arguments), distill_nbody)
+    _train(parse(NBodyDistilling, "distill nbody", arguments), distill)
+
+
+def distill_airfoil(arguments: Arguments) -> None:
+    from physgen.design_tasks.airfoil_distill import AirfoilDistilling
+    from physgen.rounds import distill
+
+    _train(parse(AirfoilDistilling, "distill airfoil", arguments), distill)
+
+
+def distill_burgers_control(arguments: Arguments) -> None:
+    from physgen.design_tasks.burgers_distill import BurgersDistilling
+    from physgen.rounds import distill
+
+    _train(parse(BurgersDistilling, "distill burgers-control", arguments), distill)
 
 
 def _train(options: Options, train: "Callable[[Options, Callable[[int], Report]], Path]") -> None:
@@ -515,7 +530,15 @@ COMMANDS = (
         ("train", "inverse"), "The prior of a coefficient or source and its state.", train_inverse
     ),
     Command(("train", "nbody"), "The prior of two discs over a short window.", train_nbody),
-    Command(("distill", "nbody"), "The same prior in a few evaluations.", distill_nbody),
+    Command(
+        ("distill", "airfoil"), "The prior of airfoils in a few evaluations.", distill_airfoil
+    ),
+    Command(
+        ("distill", "burgers-control"),
+        "The prior of Burgers control in a few evaluations.",
+        distill_burgers_control,
+    ),
+    Command(("distill", "nbody"), "The prior of two discs in a few evaluations.", distill_nbody),
     *(
         Command(("simulate", name), about, simulate(name))
         for name, about in (

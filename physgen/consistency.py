@@ -22,10 +22,10 @@ References:
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from physgen.distillation import OnGrid, check_walks, place, weighed
-from physgen.energy import Score, wide
+from physgen.carrier import Carrier
+from physgen.distillation import Model, OnGrid, check_walks, place, weighed
+from physgen.energy import wide
 from physgen.grid import Grid
 from physgen.shapes import PerSample, Sample
 
@@ -34,7 +34,7 @@ from physgen.shapes import PerSample, Sample
 class Consistency:
     """The loss of a map to the ends of a teacher's paths."""
 
-    teacher: Score
+    teacher: Carrier
     grid: Grid
     """Levels between which the map is held to agree: some dozens."""
     sigma_data: float = 1.0
@@ -46,9 +46,7 @@ class Consistency:
     def draw(self, x: Sample, generator: torch.Generator) -> tuple[Sample, PerSample, Sample]:
         return OnGrid(self.grid).draw(x, generator)
 
-    def __call__(
-        self, student: nn.Module, x: Sample, level: PerSample, noise: Sample
-    ) -> PerSample:
+    def __call__(self, student: Model, x: Sample, level: PerSample, noise: Sample) -> PerSample:
         z = x + wide(level, x) * noise
         with torch.no_grad():
             levels = torch.tensor(self.grid.levels, dtype=x.dtype, device=x.device)
@@ -56,7 +54,7 @@ class Consistency:
             target = self.ahead(student, z, level, below)
         return weighed(student(z, level) - target, level, self.sigma_data)
 
-    def ahead(self, student: nn.Module, z: Sample, level: PerSample, below: PerSample) -> Sample:
+    def ahead(self, student: Model, z: Sample, level: PerSample, below: PerSample) -> Sample:
         """What the map says one step of the teacher further on."""
         slope = (z - self.teacher.denoise(z, level)) / wide(level, z)
         step = wide(below - level, z)

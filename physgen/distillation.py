@@ -22,13 +22,15 @@ References:
     https://arxiv.org/abs/2210.03142, for guided teachers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
+from physgen.carrier import Carrier
 from physgen.denoiser import Denoiser, per_sample
 from physgen.energy import Score, wide
 from physgen.grid import Grid
@@ -36,6 +38,9 @@ from physgen.predictor import DDIM, Predictor
 from physgen.shapes import Level, PerSample, Sample
 
 LEAPING = DDIM()
+
+Model = Callable[[Tensor, Tensor], Tensor]
+"""Called with noisy samples and the level of each, it tells clean ones."""
 
 
 @runtime_checkable
@@ -75,7 +80,7 @@ class Leap(Denoiser):
     """
 
     def __init__(
-        self, teacher: Score, grid: Grid, stride: int = 2, sigma_data: float = 1.0
+        self, teacher: Carrier, grid: Grid, stride: int = 2, sigma_data: float = 1.0
     ) -> None:
         super().__init__(sigma_data)
         check_walks(teacher)
@@ -112,7 +117,7 @@ class Student(Denoiser):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         grid: Grid,
         predictor: Predictor = LEAPING,
         sigma_data: float = 1.0,
@@ -129,13 +134,13 @@ class Student(Denoiser):
         return out
 
 
-def check_walks(teacher: Score) -> None:
+def check_walks(teacher: Carrier) -> None:
     """Refuse what no deterministic walk can be learned from.
 
     Raises:
         ValueError: the teacher is a sum.
     """
-    if not teacher.marginal:
+    if isinstance(teacher, Score) and not teacher.marginal:
         raise ValueError(
             "a sum of scores is not the score of one noised density, and has no walk to be "
             "learned: distil its terms"
@@ -172,7 +177,7 @@ class Taught:
     guidance, draws.
     """
 
-    target: Score
+    target: Carrier
     """:math:`T`, which is not differentiated."""
     noising: Noising
     """The levels: those of a :class:`Leap`'s grid, or of
@@ -183,9 +188,7 @@ class Taught:
     def draw(self, x: Sample, generator: torch.Generator) -> tuple[Sample, PerSample, Sample]:
         return self.noising.draw(x, generator)
 
-    def __call__(
-        self, student: nn.Module, x: Sample, level: PerSample, noise: Sample
-    ) -> PerSample:
+    def __call__(self, student: Model, x: Sample, level: PerSample, noise: Sample) -> PerSample:
         z = x + wide(level, x) * noise
         with torch.no_grad():
             target = self.target.denoise(z, level)

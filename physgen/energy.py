@@ -31,6 +31,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from physgen.carrier import Carrier
 from physgen.shapes import Level, PerSample, Sample
 
 Places = Int[Tensor, "*part"]
@@ -61,7 +62,7 @@ class Precision(NamedTuple):
     high: Tensor
 
 
-class Score(abc.ABC):
+class Score(Carrier):
     r"""A family of vector fields :math:`\nabla \log \pi_s`."""
 
     @abc.abstractmethod
@@ -80,10 +81,6 @@ class Score(abc.ABC):
     def score(self, z: Sample, s: Level) -> Sample:
         """The steepest ascent of the log density."""
         return self.shift(z, s) / wide(s, z) ** 2
-
-    def denoise(self, z: Sample, s: Level) -> Sample:
-        r"""The clean estimate :math:`z + s^2 \nabla \log \pi_s(z)`."""
-        return z + self.shift(z, s)
 
     def on(self, places: Places) -> Score:
         """The same term on a part of a larger sample; see :func:`positions`."""
@@ -203,6 +200,8 @@ class ScoreSum(Score):
     """A weighted sum of scores: the gradient of a sum of energies nobody has."""
 
     def __init__(self, *terms: tuple[Score, float]) -> None:
+        for term, _ in terms:
+            check_score(term)
         self.terms = terms
 
     def shift(self, z: Sample, s: Level) -> Sample:
@@ -214,6 +213,20 @@ class ScoreSum(Score):
 
     def precision(self, s: float, shape: torch.Size) -> Precision | None:
         return _add_precision(self.terms, s, shape)
+
+
+def check_score(term: Carrier) -> None:
+    """Refuse a flow that has no score, where its type was not looked at.
+
+    Raises:
+        TypeError: it carries samples, and does no more.
+    """
+    if not isinstance(term, Score):
+        raise TypeError(
+            f"a {type(term).__name__} has no score: its noise was coupled with its data, so that it "
+            "neither adds, nor takes moves or fresh noise. Carry it by DDIM() or DPMpp2M(), add its "
+            "FlowDensity, or train with Independent() noise"
+        )
 
 
 def mean(*terms: Score) -> Score:

@@ -4,100 +4,14 @@ With :math:`x_i \sim q` and :math:`w_i = \tilde p(x_i) / q(x_i)`, for an unnorma
 :math:`\tilde p = Z p`, the mean weight estimates :math:`Z` without bias, and
 :math:`\sum w_i f(x_i) / \sum w_i` estimates :math:`E_p f` with a bias of order :math:`1/n`. All is
 well as long as :math:`q` is wider than :math:`p`; where it is not, weights have a heavy tail, which
-:attr:`Weighted.tail` measures.
-
-References:
-    Monte Carlo Strategies in Scientific Computing (Liu, 2001), section 2.5, for the effective
-    sample size and the error of the self-normalised mean.
-    Pareto Smoothed Importance Sampling (Vehtari et al., 2024), https://arxiv.org/abs/1507.02646,
-    for the tail index and its bound of 0.7.
-    A New and Efficient Estimation Method for the Generalized Pareto Distribution (Zhang &
-    Stephens, 2009), for its fit.
+:attr:`physgen.weighted.Weighted.tail` measures.
 """
 
-import math
-from dataclasses import dataclass
-from typing import NamedTuple
-
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from physgen.density import Drawable, check_normalised
 from physgen.energy import Energy
-from physgen.sampler import effective, log_mean, systematic
-from physgen.shapes import PerSample, Sample
-
-
-class Estimate(NamedTuple):
-    """A mean and its standard error."""
-
-    value: Tensor
-    error: Tensor
-
-
-@dataclass(frozen=True)
-class Weighted:
-    """Samples that stand for a density by their weights."""
-
-    x: Sample
-    log_weight: PerSample
-    """Logarithms of the density wanted, not normalised, over the one drawn from."""
-
-    @property
-    def share(self) -> PerSample:
-        """Weights that add up to one."""
-        return self.log_weight.softmax(0)
-
-    @property
-    def ess(self) -> float:
-        """Effective sample size, as a share of the samples."""
-        return effective(self.share)
-
-    @property
-    def log_z(self) -> float:
-        """Of the density wanted: the logarithm of the mean weight."""
-        return log_mean(self.log_weight)
-
-    @property
-    def log_z_error(self) -> float:
-        """Standard error of :attr:`log_z`, to first order."""
-        count = len(self.log_weight)
-        return math.sqrt(max(0.0, 1 / self.ess - 1) / (count - 1))
-
-    @property
-    def tail(self) -> float:
-        r"""Index :math:`k` of the weights' tail, :math:`P(w > t) \sim t^{-1/k}`.
-
-        Below one half weights have a variance, below one a mean. Above 0.7 the proposal is too
-        narrow for any number here to be believed. About as many weights as three square roots of
-        their number are fitted, a fifth of them at most; of equal weights there is no tail, and
-        the index is minus infinity.
-        """
-        ordered = self.log_weight.double().sort().values
-        count = min(len(ordered) // 5, math.ceil(3 * math.sqrt(len(ordered))))
-        if count < 5:
-            raise ValueError(f"a tail needs at least 25 weights, got {len(ordered)}")
-        ratio = (ordered[-count - 1 :] - ordered[-1]).exp()
-        if not ratio[-1] > ratio[0]:
-            return -math.inf
-        return _pareto_index(ratio[1:] - ratio[0])
-
-    def mean(self, values: Float[Tensor, "batch *shape"]) -> Estimate:
-        """Of a function of the samples under the density wanted, whatever its normaliser."""
-        share = self.share.view(-1, *[1] * (values.ndim - 1))
-        mean = (share * values).sum(0)
-        return Estimate(mean, (share * (values - mean)).square().sum(0).sqrt())
-
-    def integral(self, values: Float[Tensor, "batch *shape"]) -> Estimate:
-        """Of a function times the density wanted, as it stands; without bias."""
-        weight = self.log_weight.exp().view(-1, *[1] * (values.ndim - 1))
-        terms = weight * values
-        return Estimate(terms.mean(0), terms.std(0) / math.sqrt(len(terms)))
-
-    def resample(self, generator: torch.Generator) -> Sample:
-        """As many samples without weights, some of them several times."""
-        return self.x[systematic(self.share, generator)]
+from physgen.weighted import Weighted
 
 
 @torch.no_grad()
@@ -128,17 +42,3 @@ def importance(
     if not log_weight.max().isfinite():
         raise FloatingPointError(f"none of {count} draws has any weight: move the proposal")
     return Weighted(x, log_weight)
-
-
-def _pareto_index(excess: Float[Tensor, " tail"]) -> float:
-    """Zhang and Stephens' posterior mean, drawn towards one half as if by ten more weights."""
-    count = len(excess)
-    candidates = 30 + math.isqrt(count)
-    j = torch.arange(1, candidates + 1, dtype=excess.dtype, device=excess.device) - 0.5
-    quarter = excess[count // 4].clamp(min=torch.finfo(excess.dtype).tiny)
-    theta = 1 / excess[-1] + (1 - (candidates / j).sqrt()) / (3 * quarter)
-    index = torch.log1p(-theta[:, None] * excess).mean(1)
-    likelihood = count * ((-theta / index).log() - index - 1)
-    theta_mean = (likelihood.softmax(0) * theta).sum()
-    fitted = torch.log1p(-theta_mean * excess).mean().item()
-    return (count * fitted + 10 * 0.5) / (count + 10)

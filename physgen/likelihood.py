@@ -28,6 +28,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.carrier import Carrier
 from physgen.denoiser import per_sample
 from physgen.density import Drawable
 from physgen.energy import Precision, Score, wide
@@ -98,7 +99,8 @@ class FlowDensity(Drawable):
     """A denoiser as a normalised density at every level, and as a sampler of it.
 
     Arguments:
-        term: The denoiser, or another family of one noised density.
+        term: The denoiser, another family of one noised density, or a flow whose noise was coupled
+            with its data: its density at the lowest level is as exact.
         base: What samples are taken to be at the highest level, once noise is added, such as
             :class:`physgen.gaussian.White` of the data's spread. What is wrong in its mean
             costs about so many nats as that is of the highest level, in its variance the square.
@@ -114,14 +116,14 @@ class FlowDensity(Drawable):
 
     def __init__(
         self,
-        term: Score,
+        term: Carrier,
         base: Drawable,
         integrator: Integrator = FORTY,
         trace: Trace = ENTRIES,
         low: float = 0.01,
         high: float = 100.0,
     ) -> None:
-        if not term.marginal:
+        if isinstance(term, Score) and not term.marginal:
             raise ValueError(
                 "a sum of scores is not the score of one noised density, so no flow carries it "
                 "from level to level: take the density of each term, and add those"
@@ -137,10 +139,11 @@ class FlowDensity(Drawable):
 
     @property
     def marginal(self) -> bool:
-        return True
+        """Of a score; what a coupled flow has on its way is not its data with noise."""
+        return isinstance(self.term, Score)
 
     def precision(self, s: float, shape: torch.Size) -> Precision | None:
-        return self.term.precision(s, shape)
+        return self.term.precision(s, shape) if isinstance(self.term, Score) else None
 
     def energy(self, z: Sample, s: Level) -> PerSample:
         level = per_sample(s, z).clamp(min=self.low)

@@ -8,7 +8,8 @@ or the velocity :math:`\dot\alpha x + \dot\sigma \varepsilon`. The classes of
 Noise may be *coupled* with data. Drawn by itself, it makes the network a denoiser, which any
 sampler and any sum takes. Assigned to the data of its batch so that straight ways are short, it
 makes a velocity whose flow has straighter lines and needs fewer steps; that flow still goes from
-noise to data, but is no longer the one of a denoiser: carry it with deterministic predictors only.
+noise to data, but is no longer the one of a denoiser: it is a :class:`CoupledFlow`, which is carried by
+deterministic predictors, and which sums and kernels do not take.
 
 References:
     Denoising Diffusion Probabilistic Models (Ho et al., 2020), https://arxiv.org/abs/2006.11239,
@@ -26,10 +27,11 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import nn
 
-from physgen.denoiser import Adapted
+from physgen.carrier import Carrier
+from physgen.denoiser import Adapted, Denoiser, Network
 from physgen.kernel import noise_like
 from physgen.path import Path
-from physgen.shapes import PerSample, Sample
+from physgen.shapes import Level, PerSample, Sample
 
 
 class Coupling(abc.ABC):
@@ -63,6 +65,20 @@ class Transported(Coupling):
         return noise[torch.as_tensor(column, device=noise.device)]
 
 
+class CoupledFlow(Carrier):
+    """A flow whose noise was coupled with its data, in the form of a denoiser.
+
+    Arguments:
+        form: The trained network as it would be read if noise had been drawn by itself.
+    """
+
+    def __init__(self, form: Denoiser) -> None:
+        self.form = form
+
+    def shift(self, z: Sample, s: Level) -> Sample:
+        return self.form.shift(z, s)
+
+
 @dataclass(frozen=True)
 class Matching:
     """The loss of a network along a path, at times drawn evenly.
@@ -86,6 +102,11 @@ class Matching:
         noise = self.coupling.pair(x, noise_like(x, generator))
         coin = torch.rand(len(x), generator=generator, dtype=x.dtype, device=x.device)
         return x, noise, self.first + (self.last - self.first) * coin
+
+    def of(self, network: Network, sigma_data: float = 1.0) -> Adapted | CoupledFlow:
+        """What a trained network is: a denoiser, or a flow only, if noise was not drawn by itself."""
+        form = self.kind(network, self.path, sigma_data)
+        return form if isinstance(self.coupling, Independent) else CoupledFlow(form)
 
     def __call__(self, network: nn.Module, x: Sample, noise: Sample, t: PerSample) -> PerSample:
         return self.kind(network, self.path).loss(x, noise, t)

@@ -10,8 +10,8 @@ paths are straight the clean estimate is the same all along, and one step of
 :class:`~physgen.predictor.DDIM` is exact. As :math:`z = x + s_1 \eta` is where the walk began, no
 signal is taken to be lost at the highest level, however low it is.
 
-Noise and sample are no longer independent, so this denoiser has no score: it is for
-deterministic predictors.
+Noise and sample are no longer independent, so this has no score: take it as a
+:class:`~physgen.matching.CoupledFlow`, which deterministic predictors carry.
 
 References:
     Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow (Liu et
@@ -24,8 +24,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from physgen.carrier import Carrier
 from physgen.distillation import weighed
-from physgen.energy import Score, wide
+from physgen.energy import wide
 from physgen.grid import Grid
 from physgen.predictor import DDIM, Predictor
 from physgen.sampler import sample
@@ -40,7 +41,7 @@ class Coupling(NamedTuple):
 
 
 def couple(
-    teacher: Score,
+    teacher: Carrier,
     start: Sample,
     grid: Grid,
     predictor: Predictor,
@@ -90,7 +91,7 @@ class Reflow:
 
 
 @torch.no_grad()
-def bend(term: Score, start: Sample, grid: Grid) -> PerSample:
+def bend(term: Carrier, start: Sample, grid: Grid) -> PerSample:
     """How far the paths of a flow are from straight: zero where they are.
 
     The root mean square, over a walk by DDIM, of the distance between the clean estimate and

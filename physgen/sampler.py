@@ -13,12 +13,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from physgen.carrier import Carrier
 from physgen.condition import Condition, Free
-from physgen.energy import Energy, Score, check_proper
+from physgen.energy import Energy, Score, check_proper, check_score
 from physgen.grid import Grid
 from physgen.kernel import Chain, Kernel, check_weighable, noise_like
 from physgen.predictor import Predictor
 from physgen.shapes import PerSample, Sample
+from physgen.weighted import Weighted, effective, log_mean, systematic
 
 FREE = Free()
 
@@ -33,7 +35,7 @@ class AsMarginal:
 
 @torch.no_grad()
 def sample(
-    term: Score,
+    term: Carrier,
     start: Sample,
     grid: Grid,
     predictor: Predictor,
@@ -56,9 +58,13 @@ def sample(
 
     Raises:
         ValueError: a deterministic predictor on a sum, or a sum without a density.
+        TypeError: fresh noise for a flow that has no score.
         FloatingPointError: samples are not finite.
     """
-    _check(term, grid, predictor, start, consent)
+    if not predictor.deterministic or repeats > 1:
+        check_score(term)
+    if isinstance(term, Score):
+        _check(term, grid, predictor, start, consent)
 
     def denoise(z: Tensor, s: float) -> Tensor:
         return condition.clean(term.denoise(z, s))
@@ -81,19 +87,17 @@ def sample(
 class Result:
     """What annealing drew, and how it went."""
 
-    x: Sample
-    log_weight: PerSample
-    """Zero where no weights are kept."""
-    log_z: float
-    """Estimate of the log normaliser at the last level, ``nan`` where no weights are kept."""
+    drawn: Weighted
+    """Samples of the last density, with its normaliser where weights are kept."""
     ess: tuple[float, ...]
     """Effective sample size, as a share, at each level where weights are kept."""
     acceptance: tuple[float, ...]
     """Mean acceptance of the kernel at each level."""
 
-    def evened(self, generator: torch.Generator) -> Sample:
-        """As many samples without weights, those of large weight more than once."""
-        return self.x[systematic(self.log_weight.softmax(0), generator)]
+    @property
+    def x(self) -> Sample:
+        """The samples, with their weights if any are kept."""
+        return self.drawn.x
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,7 @@ def anneal(
             are neither tested nor accounted for.
         FloatingPointError: samples, or weights, are not finite.
     """
+    check_score(term)
     if predictor is None and kernel is None:
         raise ValueError("anneal needs a predictor, a kernel, or both")
     weighted = predictor is None and isinstance(term, Energy)
@@ -173,14 +178,12 @@ def anneal(
             z = walk.step(z, i, denoise, generator)
         elif below == 0:
             z = denoise(z, s) if weights is None else z
-    zero = torch.zeros(len(z), dtype=z.dtype, device=z.device)
-    return Result(
-        x=_finite(z, grid),
-        log_weight=zero if weights is None else weights.log_weight,
-        log_z=math.nan if weights is None else weights.log_z,
-        ess=() if weights is None else tuple(weights.ess),
-        acceptance=tuple(acceptance),
-    )
+    z = _finite(z, grid)
+    if weights is None:
+        alike = torch.zeros(len(z), dtype=z.dtype, device=z.device)
+        return Result(Weighted(z, alike, math.nan), (), tuple(acceptance))
+    drawn = Weighted(z, weights.log_weight, weights.log_mass)
+    return Result(drawn, tuple(weights.ess), tuple(acceptance))
 
 
 class _Weights:
@@ -195,10 +198,6 @@ class _Weights:
         self.log_mass = 0.0
         self.ess: list[float] = []
         self.first = True
-
-    @property
-    def log_z(self) -> float:
-        return self.log_mass + log_mean(self.log_weight)
 
     def take(self, change: PerSample) -> None:
         """Weights times the exponential of a change.
@@ -224,28 +223,9 @@ class _Weights:
         self.ess.append(effective(share))
         if resample is None or self.ess[-1] >= resample.below:
             return z
-        self.log_mass = self.log_z
+        self.log_mass += log_mean(self.log_weight)
         self.log_weight = torch.zeros_like(self.log_weight)
         return z[systematic(share, generator)]
-
-
-def effective(share: PerSample) -> float:
-    r"""Of weights that add up to one: how large a share of as many samples of the density itself
-    they are worth, :math:`(\sum w)^2 / (n \sum w^2)`."""
-    return 1 / (len(share) * share.square().sum().item())
-
-
-def log_mean(log_weight: PerSample) -> float:
-    """The logarithm of the mean weight."""
-    return log_weight.logsumexp(0).item() - math.log(len(log_weight))
-
-
-def systematic(share: Float[Tensor, " batch"], generator: torch.Generator) -> Tensor:
-    """Indices in which each sample stands as often as its share says, up to one."""
-    count = len(share)
-    coin = torch.rand(1, generator=generator, dtype=torch.float64, device=share.device)
-    comb = (torch.arange(count, device=share.device) + coin) / count
-    return torch.searchsorted(share.double().cumsum(0), comb).clamp(max=count - 1)
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,9 @@ from physgen.grid import Grid
 from physgen.guidance import Cost
 from physgen.kernel import noise_like
 from physgen.observed import Operator, Uncertainty
-from physgen.sampler import Resample, Result, effective, log_mean, systematic
+from physgen.sampler import Resample, Result
 from physgen.shapes import PerSample, Sample
+from physgen.weighted import Weighted, effective, log_mean, systematic
 
 WHEN_HALF = Resample()
 
@@ -175,7 +176,7 @@ def twisted(
     log_weight = log_weight + here.energy - twist.energy(here.clean, here.z, 0.0)
     if not here.clean.isfinite().all():
         raise FloatingPointError("particles are not finite: is the likelihood too sharp?")
-    return Result(here.clean, log_weight, log_mass + log_mean(log_weight), tuple(ess), ())
+    return Result(Weighted(here.clean, log_weight, log_mass), tuple(ess), ())
 
 
 def _arrive(base: Score, twist: Twist, z: Tensor, s: float) -> _Particles:

@@ -1,5 +1,6 @@
 """Training the prior of an airfoil, end to end and small."""
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,12 @@ import torch
 
 from physgen.datasets import airfoil
 from physgen.datasets.airfoil import AirfoilData, generate
+from physgen.design_tasks.airfoil_averaged import Averaged
+from physgen.design_tasks.airfoil_design import Descent, draw
+from physgen.design_tasks.airfoil_distill import KNOWN, Airfoil, AirfoilDistilling, Lesson
 from physgen.design_tasks.airfoil_prior import (
+    SHAPE,
+    UNKNOWN,
     Architecture,
     Scales,
     load_prior,
@@ -17,6 +23,9 @@ from physgen.design_tasks.airfoil_prior import (
     save_prior,
 )
 from physgen.design_tasks.airfoil_train import AirfoilTraining, train_airfoil
+from physgen.design_tasks.airfoils import Formations
+from physgen.rounds import Round, distill, leaps
+from physgen.testbeds import source
 from physgen.training import Report, Schedule
 
 SMALL = AirfoilTraining(
@@ -56,6 +65,72 @@ def test_a_run_leaves_weights_their_making_and_their_scores(trained: Path) -> No
     assert {"loss.png", "loss.csv", "checkpoint.safetensors"} <= {
         file.name for file in trained.parent.iterdir()
     }
+
+
+@pytest.fixture(scope="module")
+def distilling(trained: Path) -> AirfoilDistilling:
+    return AirfoilDistilling(
+        into=2,
+        strides=(2, 2),
+        weights=trained,
+        data=trained.parent.parent / "data",
+        simulations=8,
+        workers=1,
+        schedule=Schedule(steps=4, batch=4, warmup=1, save_every=4),
+        out=trained.parent.parent / "distilled",
+    )
+
+
+@pytest.fixture(scope="module")
+def distilled(distilling: AirfoilDistilling) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("physgen.design_tasks.airfoil_distill.generate", lambda made: [])
+        return distill(distilling, silent)
+
+
+def test_a_student_designs_formations_at_its_own_levels(distilled: Path) -> None:
+    """Two evaluations for each airfoil, and what refines it, whatever the descent says."""
+    student = load_prior(distilled)
+    assert student.route is not None
+    assert student.route.grid.levels == pytest.approx(Descent(steps=8).grid.levels[::4], rel=1e-6)
+    drawn = draw(student, Formations(), 1, source(), descent=Descent(steps=9, refine=0))
+    assert drawn.evaluations == 2 + 2  # and two to tell what is expected of it
+    with pytest.raises(ValueError, match=r"no noisy flow, .* choose coupled or superposed"):
+        draw(student, Formations(), 1, source(), Averaged(), descent=Descent(refine=0))
+    scores = json.loads(distilled.with_suffix(".json").read_text())["scores"]
+    assert scores["off: prior, 8 evaluations"] == 0 < scores["off: student, 2 evaluations"]
+    assert scores["off: drag"] > 0
+
+
+def test_a_body_leaps_while_its_flow_and_force_stay_what_the_prior_tells(
+    distilling: AirfoilDistilling,
+) -> None:
+    """The loss of the prior itself is the leap's alone, and nothing of a known body."""
+    subject = distilling.subject()
+    assert isinstance(subject, Airfoil)
+    torch.manual_seed(0)
+    body, calm = torch.randn(3, *SHAPE), torch.zeros(3, 3, *SHAPE)
+    told = (calm, torch.full((3,), 500.0))
+    grid, model = subject.grid(4), subject.model
+    taught = Round(subject, leaps, model, None, grid, 2)
+    lesson = Lesson(taught, model, 0.3)
+    level, noise = torch.full((3,), grid.levels[2]), torch.randn(3, *SHAPE)
+    z = body + level[:, None, None] * noise
+    first = model(z, level, calm, torch.full((3,), UNKNOWN), *told).body
+    below = first + grid.levels[3] / grid.levels[2] * (z - first)
+    second = torch.full((3,), grid.levels[3])
+    end = model(below, second, calm, torch.full((3,), UNKNOWN), *told).body
+    weight = grid.levels[2] ** -2 + 1
+    expected = weight * (first - end).square().mean((1, 2))
+    torch.testing.assert_close(lesson(model, body, level, noise, *told), expected)
+    assert not lesson(model, body, torch.full((3,), KNOWN), noise, *told).any()
+    other = copy.deepcopy(model)
+    last = other.read[-1]
+    assert isinstance(last, torch.nn.Linear)
+    with torch.no_grad():
+        last.bias.add_(1.0)
+    forces = lesson(other, body, torch.full((3,), KNOWN), noise, *told)
+    torch.testing.assert_close(forces, torch.full((3,), 0.3))
 
 
 def test_what_a_network_tells_is_kept_with_its_weights(tmp_path: Path) -> None:

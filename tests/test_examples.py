@@ -9,7 +9,9 @@ import pytest
 import torch
 from matplotlib.image import imread
 
+from physgen.grid import log_snr
 from physgen.stein import stein_test
+from physgen.testbeds.gallery import Panel, paint
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 GALLERY = runpy.run_path(str(EXAMPLES / "densities.py"))
@@ -75,3 +77,97 @@ def test_students_of_few_steps_are_compared_and_painted(
     picture = imread(tmp_path / "few.png")
     assert picture.shape[0] == pytest.approx(picture.shape[1], rel=0.1)
     assert picture[..., :3].std() > 0.05
+
+
+Panels = dict[str, Panel]
+
+
+def panels_of(example: str, **settings: object) -> Panels:
+    """All panels of a page, of few draws each."""
+    found = runpy.run_path(str(EXAMPLES / example))
+    methods: dict[str, Callable[[int], Panel]] = found["GALLERY"]
+    next(iter(methods.values())).__globals__.update(settings)
+    return {name: method(150) for name, method in methods.items()}
+
+
+@pytest.fixture(scope="module")
+def guided() -> Panels:
+    return panels_of("guidance.py", TRAINING=3, GRID=log_snr(25, 0.02, 10.0))
+
+
+@pytest.fixture(scope="module")
+def composed() -> Panels:
+    return panels_of("composition.py", GRID=log_snr(25, 0.03, 10.0))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "DPS, capped weight",
+        "MPGD, detached",
+        "ΠGDM",
+        "Tweedie covariance",
+        "DAPS, exact local draws",
+        "DAPS, any cost",
+        "twisted SMC",
+        "RePaint, 5 repeats",
+        "classifier",
+        "classifier-free, weight 3",
+    ],
+)
+def test_a_method_of_the_page_of_guidance_is_near_its_posterior(
+    method: str, guided: Panels
+) -> None:
+    assert guided["prior alone"].apart > 0.55
+    assert guided[method].apart < 0.35
+
+
+def test_what_the_page_of_guidance_does_not_call_draws_are_none(guided: Panels) -> None:
+    """Peaks lie in few places, DPS as published forgets the noise, a branch must be trained."""
+    peaks = guided["plug and play"].x
+    assert (peaks[:, None] - peaks).norm(dim=2).median() < 1.5
+    assert (
+        len(peaks.round(decimals=1).unique(dim=0))
+        < 30
+        < len(guided["Tweedie covariance"].x.round(decimals=1).unique(dim=0))
+    )
+    for method in ("DPS, as published", "control branch"):
+        assert guided[method].apart > 0.4
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "product: carried only",
+        "product: and ULA",
+        "product: and MALA",
+        "product: and MALA, scores only",
+        "product: and HMC",
+        "product: and renoising",
+        "product: weights, resampled",
+        "mixture",
+        "negation",
+        "tempered",
+        "8 posteriors, corrected",
+    ],
+)
+def test_a_method_of_the_page_of_compositions_is_near_its_density(
+    method: str, composed: Panels
+) -> None:
+    assert composed[method].apart < 0.35
+
+
+def test_what_has_no_density_on_the_page_of_compositions_is_far(composed: Panels) -> None:
+    assert composed["product: flow of the sum"].apart > 0.6
+    added, corrected = composed["8 posteriors, added"], composed["8 posteriors, corrected"]
+    assert added.apart > 1.4 * corrected.apart
+
+
+def test_a_page_paints_each_panel_where_its_draws_are(guided: Panels, tmp_path: Path) -> None:
+    names = ("exact draws", "prior alone", "ΠGDM")
+    paint(tmp_path / "page.png", {name: guided[name] for name in names}, columns=2)
+    picture = imread(tmp_path / "page.png")
+    assert picture.shape[:2] == pytest.approx((2 * 2.95 * 90, 2 * 2.6 * 90), abs=2)
+    for row, column, drawn in ((0, 0, True), (0, 1, True), (1, 0, True), (1, 1, False)):
+        panel = picture[row * 265 : (row + 1) * 265, column * 234 : (column + 1) * 234, :3]
+        assert (panel.std() > 0.05) == drawn

@@ -43,8 +43,8 @@ def test_the_mean_weight_of_twisted_particles_is_the_evidence(uncertainty: Uncer
     exact = LAW.observe(OPERATOR, SEEN, noise**2 * torch.eye(2, dtype=torch.float64))
     start = unit_noise(1000, (3,), source(4), torch.float64)
     result = twisted(LAW, Seen(see, SEEN, noise, uncertainty), start, GRID, source(5))
-    assert abs(result.log_z - exact.log_mass.item()) < 0.15
-    x = result.evened(source(6))
+    assert abs(result.drawn.log_z - exact.log_mass.item()) < 0.15
+    x = result.drawn.resample(source(6))
     torch.testing.assert_close(x.mean(0), exact.mean[0], atol=0.08, rtol=0)
     torch.testing.assert_close(x.T.cov(), exact.covariance[0], atol=0.08, rtol=0.1)
 
@@ -53,7 +53,7 @@ def test_under_an_exact_twist_weights_become_even_as_levels_are_added() -> None:
     start = unit_noise(200, (3,), source(4), torch.float64)
     never, twist = Resample(below=0.0), Seen(see, SEEN, 0.3, Tweedie())
     few, many = (
-        twisted(LAW, twist, start, log_snr(n, 0.02, 30.0), source(5), never).log_weight.std()
+        twisted(LAW, twist, start, log_snr(n, 0.02, 30.0), source(5), never).drawn.log_weight.std()
         for n in (20, 120)
     )
     assert many < few / 2

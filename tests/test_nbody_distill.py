@@ -11,10 +11,11 @@ import torch
 from physgen.cli import main
 from physgen.design_tasks.nbody import VARIANTS, NBody
 from physgen.design_tasks.nbody_design import Descent, draw
-from physgen.design_tasks.nbody_distill import NBodyDistilling, distill_nbody
+from physgen.design_tasks.nbody_distill import NBodyDistilling
 from physgen.design_tasks.nbody_prior import Architecture, load_prior, read_prior, save_prior
 from physgen.distillation import Student
 from physgen.predictor import DDIM, Anew
+from physgen.rounds import distill
 from physgen.testbeds import source
 from physgen.training import Report, Schedule
 
@@ -41,7 +42,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> NBodyDistilling:
 
 @pytest.fixture(scope="module")
 def distilled(small: NBodyDistilling) -> Path:
-    return distill_nbody(small, silent)
+    return distill(small, silent)
 
 
 def test_a_student_knows_its_levels_and_designs_in_as_many_evaluations(distilled: Path) -> None:
@@ -72,7 +73,7 @@ def test_a_finished_round_is_not_made_again(small: NBodyDistilling, distilled: P
         return lambda step, loss: steps.append(step)
 
     before = distilled.read_bytes()
-    distill_nbody(small, watched)
+    distill(small, watched)
     assert not steps
     assert distilled.read_bytes() == before
 
@@ -92,7 +93,7 @@ def test_a_round_of_another_teacher_is_not_resumed(
         again = replace(again, weights=tmp_path / "other.safetensors")
         save_prior(again.weights, model, Architecture(width=16, layers=1, heads=2), {})
     with pytest.raises(ValueError, match="another recipe"):
-        distill_nbody(again, silent)
+        distill(again, silent)
 
 
 def test_consistency_is_one_round_and_is_walked_with_fresh_noise(
@@ -100,7 +101,7 @@ def test_consistency_is_one_round_and_is_walked_with_fresh_noise(
 ) -> None:
     with pytest.raises(ValueError, match="one round: choose one stride, such as 4"):
         replace(small, method="consistency")
-    path = distill_nbody(replace(small, method="consistency", strides=(4,), out=tmp_path), silent)
+    path = distill(replace(small, method="consistency", strides=(4,), out=tmp_path), silent)
     student = load_prior(path)
     assert isinstance(student, Student)
     assert student.predictor == Anew()

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from zuko.flows import NSF
 
 from physgen.adversarial import Adversarial, Told, calm, contest
+from physgen.carrier import Carrier
 from physgen.classifier import Classified, Conditioned, Dropping, Recognising
 from physgen.contrastive import Contrastive, divergence
 from physgen.denoiser import Adapted, Denoiser, Learned, NoisePrediction, VelocityPrediction
 from physgen.density import Density
-from physgen.energy import Energy, Score
+from physgen.energy import Energy
 from physgen.evidence import Hybrid, Said, TwoHeaded, Wide, evidence
 from physgen.fitting import fit
 from physgen.gaussian import GaussianMixture, White
@@ -83,7 +84,7 @@ def _noise(size: Size) -> Tensor:
     return unit_noise(_count(size), (2,), source(4))
 
 
-def _drawn(term: Score, size: Size, grid: Grid, predictor: Predictor) -> Tensor:
+def _drawn(term: Carrier, size: Size, grid: Grid, predictor: Predictor) -> Tensor:
     return sample(term, _noise(size), grid, predictor, source(5))
 
 
@@ -108,9 +109,8 @@ def along(
         torch.manual_seed(0)
         network, loss = _network(3, 2), Matching(kind, path, coupling)
         fit(network, loss, lambda k, g: loss.draw(_data(k, g), g), _steps(size))
-        x = _drawn(
-            kind(network, path, SPREAD), size, from_path(path, evaluations, 0.99), predictor
-        )
+        grid = from_path(path, evaluations, 0.99)
+        x = _drawn(loss.of(network, SPREAD), size, grid, predictor)
         return _figures(x, evaluations)
 
     return run

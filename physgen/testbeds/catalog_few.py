@@ -9,12 +9,13 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor, nn
 
+from physgen.carrier import Carrier
 from physgen.consistency import Consistency
 from physgen.denoiser import Learned
 from physgen.distillation import Leap, OnGrid, Student, Taught
 from physgen.energy import Score
 from physgen.grid import Grid, from_path, log_snr
-from physgen.meter import Metered
+from physgen.matching import CoupledFlow
 from physgen.path import Rectified
 from physgen.perceptron import Modulated
 from physgen.preconditioned import Preconditioned
@@ -49,14 +50,15 @@ def exact(size: Size) -> Figures:
     return _figures(LAW.sample(DRAWS * size.draws, source(6)))
 
 
-Teacher = Callable[[Size], Score]
+Teacher = Callable[[Size], Carrier]
 
 
 def drawn(term: Teacher, grid: Grid, predictor: Predictor) -> Callable[[Size], Figures]:
+    """By a predictor that evaluates once a level."""
+
     def run(size: Size) -> Figures:
-        meter, start = Metered(term(size)), _start(size)
-        x = sample(meter, start, grid, predictor, source(5))
-        return _figures(x, meter.rows / len(x))
+        x = sample(term(size), _start(size), grid, predictor, source(5))
+        return _figures(x, grid.steps)
 
     return run
 
@@ -110,6 +112,7 @@ def halved(size: Size, into: int) -> Student:
         leap = Leap(LAW, FINE, 4, SPREAD)
     else:
         before = halved(size, 2 * into)
+        assert isinstance(before.model, nn.Module)
         model = before.model
         leap = Leap(before, before.grid, 2, SPREAD)
     objective = Taught(leap, OnGrid(leap.grid), SPREAD)
@@ -122,7 +125,7 @@ def into(steps: int) -> Callable[[Size], Figures]:
 
 
 @cache
-def reflowed(size: Size) -> Score:
+def reflowed(size: Size) -> Carrier:
     start = unit_noise(10_000, (2,), source(3))
     pairs = couple(LAW, start, log_snr(20, 0.01, HIGHEST), DPMpp2M(), source(4))
     objective = Reflow(HIGHEST, SPREAD)
@@ -131,7 +134,7 @@ def reflowed(size: Size) -> Score:
         some = torch.randint(len(pairs.x), (BATCH,), generator=generator)
         return objective.draw(Coupling(pairs.x[some], pairs.noise[some]), generator)
 
-    return Learned(trained(network(), objective, draw, 2 * lessons(size)))
+    return CoupledFlow(Learned(trained(network(), objective, draw, 2 * lessons(size))))
 
 
 @cache

@@ -171,9 +171,9 @@ def twist(size: Size) -> Figures:
     meter = Metered(bed.prior)
     seen = Seen(bed.see, bed.observed[0], NOISE, Tweedie())
     result = twisted(meter, seen, start(size), grid(size), source(5))
-    found = figures(first, size, result.evened(source(6)), meter)
+    found = figures(first, size, result.drawn.resample(source(6)), meter)
     evidence = first.log_evidence().item()
-    others = {"log evidence": result.log_z, "exact": evidence, "least ESS": min(result.ess)}
+    others = {"log evidence": result.drawn.log_z, "exact": evidence, "least ESS": min(result.ess)}
     return Figures(found.quality, found.evaluations, found.gradients, others)
 
 

@@ -89,8 +89,8 @@ def weighted(resample: Resample | None) -> Callable[[Size], Figures]:
         )
         log_mass = BED.first.product(BED.second).log_mass.item()
         rows = first.rows + second.rows
-        others = {"log Z": result.log_z, "exact": log_mass, "least ESS": min(result.ess)}
-        return _figures(result.evened(source(6)), rows, **others)
+        others = {"log Z": result.drawn.log_z, "exact": log_mass, "least ESS": min(result.ess)}
+        return _figures(result.drawn.resample(source(6)), rows, **others)
 
     return run
 

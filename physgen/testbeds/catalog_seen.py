@@ -93,11 +93,11 @@ def twist(kind: Twist) -> Callable[[Size], Figures]:
         meter = Metered(LAW)
         result = twisted(meter, kind, _start(size), _grid(size), source(5))
         others = {
-            "log evidence": result.log_z,
+            "log evidence": result.drawn.log_z,
             "exact": WITH.log_mass.item(),
             "least ESS": min(result.ess),
         }
-        return _figures(result.evened(source(6)), meter, **others)
+        return _figures(result.drawn.resample(source(6)), meter, **others)
 
     return run
 

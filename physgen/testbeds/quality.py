@@ -86,7 +86,8 @@ def told_apart(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], neighbours: int
     density, one for two that have nothing in common.
 
     A classifier two-sample test, whose classifier is a vote among the nearest draws of both
-    kinds, in units of the standard deviations of ``b``. As many of each make a half.
+    kinds, in units of the standard deviations of ``b``. As many of each make a half. Figures that
+    are published for sbibm are those of another one, a trained perceptron, and not comparable.
 
     References:
         Revisiting Classifier Two-Sample Tests (Lopez-Paz & Oquab, 2017),
