@@ -39,7 +39,7 @@ def test_where_the_truth_may_be_a_member_spread_is_skill_and_intervals_hold_nine
         (common + normal(50, 1, 4, 400, seed=3))[:, 0],
     )
     torch.testing.assert_close(
-        spread_skill(members, truth), torch.ones(4, dtype=torch.float64), atol=0.03, rtol=0
+        spread_skill(members, truth), torch.ones(4, dtype=torch.float64), atol=0.015, rtol=0
     )
     assert covered(members, truth).mean().item() == pytest.approx(0.9, abs=0.005)
     assert mean_error(members, truth).mean().item() == pytest.approx(math.sqrt(1.05), rel=0.01)

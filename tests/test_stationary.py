@@ -85,6 +85,14 @@ def test_a_law_on_a_ring_is_measured_with_its_turns_and_its_mirror() -> None:
     torch.testing.assert_close(found.covariance, law.covariance, rtol=0.12, atol=0.01)
     for image in (windows.roll(3, 2), -windows.flip(2)):
         torch.testing.assert_close(stationary_law(image).covariance, found.covariance)
+    field = windows[:, :1]
+    moving = torch.cat([field.roll(frame, 2) for frame in range(FRAMES)], 1)
+    lag = torch.arange(FRAMES)[:, None] - torch.arange(FRAMES)
+    turn = 2 * math.pi * torch.arange(POINTS // 2 + 1)[:, None, None] * lag / POINTS
+    size = stationary_law(field).covariance
+    torch.testing.assert_close(  # as many move to the left in the mirror
+        stationary_law(moving).covariance, size * turn.cos(), rtol=1e-5, atol=1e-5
+    )
     with pytest.raises(ValueError, match="even number of points"):
         stationary_law(windows[..., :7])
     with pytest.raises(ValueError, match="must be positive"):
