@@ -1,4 +1,4 @@
-r"""Windows of a field on a ring as a Gaussian, when no place is like no other.
+r"""Windows of a field on a ring as a Gaussian, where all places are alike.
 
 A window has some frames of a field at evenly spaced points of a ring. Where its law does not change
 as the ring is turned, Fourier modes of different wave number know nothing of each other,
