@@ -238,6 +238,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
     assert "resumed" in resumed.facts and "resumed" not in whole.facts
 
 
+@pytest.mark.slow
 def test_a_training_leaves_weights_with_command_recipe_and_scores(trained: Path) -> None:
     prior, about = load_prior(trained), json.loads(trained.with_suffix(".json").read_text())
     assert prior.facts["recipe"] == about["recipe"] and about["recipe"]["data"]["seeds"] == [0, 3]
@@ -245,6 +246,7 @@ def test_a_training_leaves_weights_with_command_recipe_and_scores(trained: Path)
     assert imread(trained.parent / "prior.png").std() > 0
 
 
+@pytest.mark.slow
 def test_a_design_leaves_all_its_files(tmp_path: Path) -> None:
     import pyvista
 
