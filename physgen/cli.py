@@ -140,6 +140,12 @@ def design_inverse(arguments: Arguments) -> None:
     _design("inverse", InverseOptions, design_inverse, arguments, "relative_error")
 
 
+def design_simulate(arguments: Arguments) -> None:
+    from physgen.design_tasks.simulate_run import SimulateOptions, design_simulate
+
+    _design("simulate", SimulateOptions, design_simulate, arguments, "crps")
+
+
 def design_airfoils(arguments: Arguments) -> None:
     from physgen.design_tasks.airfoil_run import AirfoilsOptions, design_airfoils
 
@@ -233,6 +239,12 @@ def train_nbody(arguments: Arguments) -> None:
     from physgen.design_tasks.nbody_train import NBodyTraining, train_nbody
 
     _train(parse(NBodyTraining, "train nbody", arguments), train_nbody)
+
+
+def train_simulate(arguments: Arguments) -> None:
+    from physgen.design_tasks.simulate_train import SimulateTraining, train_simulate
+
+    _train(parse(SimulateTraining, "train simulate", arguments), train_simulate)
 
 
 def distill_nbody(arguments: Arguments) -> None:
@@ -485,6 +497,11 @@ COMMANDS = (
     ),
     Command(("design", "nbody"), "Discs in a box that end close to its centre.", design_nbody),
     Command(
+        ("design", "simulate"),
+        "What becomes of a chaotic state that is known up to noise, as an ensemble.",
+        design_simulate,
+    ),
+    Command(
         ("generate", "burgers-control"),
         "Velocities between walls under random forces, with their recipe.",
         generate_burgers_control,
@@ -530,6 +547,11 @@ COMMANDS = (
         ("train", "inverse"), "The prior of a coefficient or source and its state.", train_inverse
     ),
     Command(("train", "nbody"), "The prior of two discs over a short window.", train_nbody),
+    Command(
+        ("train", "simulate"),
+        "The prior of windows of a chaotic velocity, and a surrogate.",
+        train_simulate,
+    ),
     Command(
         ("distill", "airfoil"), "The prior of airfoils in a few evaluations.", distill_airfoil
     ),

@@ -148,7 +148,7 @@ def hidden_matrices(network: nn.Module) -> list[nn.Parameter]:
     blocks = itertools.chain.from_iterable(
         block.named_parameters()
         for block in network.modules()
-        if isinstance(block, Block | Residual | MixerBlock)
+        if isinstance(block, Block | Residual | MixerBlock | RingBlock)
     )
     return [weight for name, weight in blocks if weight.ndim > 1 and "modulate" not in name]
 
@@ -431,4 +431,81 @@ class MixerBlock(nn.Module):
         x = x + self.narrow_line(functional.silu(self.widen_line(line))).mT
         inner = self.widen(torch.addcmul(shift_channel, self.channel_norm(x), 1 + scale_channel))
         out: Tensor = x + self.narrow(functional.silu(inner))
+        return out
+
+
+Rings = Float[Tensor, "batch channel x"]
+OutputRings = Float[Tensor, "batch output x"]
+Points = Float[Tensor, "batch x width"]
+
+
+class Ring(nn.Module):
+    """Perceptrons on the points of a ring, which see their neighbours near and far.
+
+    In each block a point is joined by the two that lie so many points to its left and right; the
+    perceptron is the same everywhere. Turning the ring in the input therefore turns the output as
+    far, by any number of points and exactly.
+
+    Arguments:
+        channels: Of the input, and of the output.
+        levels: Numbers of the condition.
+        width: Channels of a point.
+        distances: How far the neighbours are, in points, one a block.
+        expansion: Hidden channels of the perceptrons, in units of ``width``.
+
+    References:
+        Dilated convolutions are due to Yu & Koltun (2016), https://arxiv.org/abs/1511.07122;
+        activations are normalised, scaled and shifted as in :class:`TrajectoryTransformer`.
+    """
+
+    frequencies: Tensor
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        levels: int,
+        width: int = 96,
+        distances: tuple[int, ...] = (1, 2, 4, 8, 2, 1),
+        expansion: int = 2,
+    ) -> None:
+        super().__init__()
+        inside, outside = channels
+        self.embed = nn.Linear(inside, width)
+        self.register_buffer("frequencies", torch.linspace(0.25, 4, 16), persistent=False)
+        first = nn.Linear(32 * levels, 64)
+        self.level = nn.Sequential(first, nn.SiLU(), nn.Linear(64, 64), nn.SiLU())
+        self.blocks = nn.ModuleList(RingBlock(width, far, expansion, 64) for far in distances)
+        self.norm = nn.LayerNorm(width)
+        self.read = nn.Linear(width, outside)
+        nn.init.zeros_(self.read.weight)
+        nn.init.zeros_(self.read.bias)
+
+    def forward(self, x: Rings, condition: Float[Tensor, "batch level"]) -> OutputRings:
+        hidden = self.embed(x.mT)
+        phase = (condition[..., None] * self.frequencies * math.tau).flatten(1)
+        level = self.level(torch.cat([phase.cos(), phase.sin()], dim=1))
+        for block in self.blocks:
+            hidden = block(hidden, level)
+        out: Tensor = self.read(self.norm(hidden)).mT
+        return out
+
+
+class RingBlock(nn.Module):
+    """A perceptron of a point and two others as far from it, residual and modulated."""
+
+    def __init__(self, width: int, far: int, expansion: int, condition: int) -> None:
+        super().__init__()
+        self.far = far
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.widen = nn.Linear(3 * width, expansion * width)
+        self.narrow = nn.Linear(expansion * width, width)
+        self.modulate = nn.Linear(condition, 2 * width)
+        nn.init.zeros_(self.modulate.weight)
+        nn.init.zeros_(self.modulate.bias)
+
+    def forward(self, x: Points, condition: Float[Tensor, "batch condition"]) -> Points:
+        scale, shift = self.modulate(condition)[:, None].chunk(2, -1)
+        here = torch.addcmul(shift, self.norm(x), 1 + scale)
+        around = torch.cat([here.roll(self.far, 1), here, here.roll(-self.far, 1)], 2)
+        out: Tensor = x + self.narrow(functional.silu(self.widen(around)))
         return out
