@@ -110,6 +110,8 @@ def _several(step: Callable[[FlowState], FlowState], state: FlowState, count: in
 @torch.no_grad()
 def main(options: Bandwidth) -> None:
     device = torch.device(options.device)
+    if options.graph and device.type != "cuda":
+        raise SystemExit(f"--graph needs a GPU, got --device {options.device}")
     name = (
         torch.cuda.get_device_name(device)
         if device.type == "cuda"

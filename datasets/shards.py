@@ -30,7 +30,7 @@ def write_shards(
     scheduler: str,
     report: Callable[[int], None],
 ) -> list[Path]:
-    """Write those that are missing, and a manifest of all.
+    """Write those that are missing, and a manifest of all; one that lists more stays.
 
     Arguments:
         folder: Of the manifest.
@@ -60,8 +60,19 @@ def write_shards(
         done += wanted[seeds].samples
         report(done)
     files = [shard.path for shard in wanted.values()]
-    write_json(folder / "manifest.json", {"recipe": recipe, "files": [f.name for f in files]})
+    names, manifest = [file.name for file in files], folder / "manifest.json"
+    if not _begins(manifest, recipe, names):
+        write_json(manifest, {"recipe": recipe, "files": names})
     return files
+
+
+def _begins(manifest: Path, recipe: Mapping[str, object], names: list[str]) -> bool:
+    """Whether a manifest lists these files already, and perhaps more of the same behind them."""
+    if not manifest.is_file():
+        return False
+    found = json.loads(manifest.read_text())
+    same: bool = found["recipe"] == json.loads(json.dumps(recipe))
+    return same and found["files"][: len(names)] == names
 
 
 def check_recipe(path: Path, recipe: Mapping[str, object], seeds: range) -> None:

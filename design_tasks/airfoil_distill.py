@@ -186,12 +186,12 @@ class Airfoil(Subject):
 
     @property
     def data(self) -> list[object]:
-        return [self.making.recipe, self.options.simulations]
+        return [self.making.recipe, self.options.simulations, {"force": self.options.force}]
 
     @cached_property
     def windows(self) -> Windows:
         generate(self.making)
-        every = load_windows(self.options.data)
+        every = load_windows(self.options.data).some(torch.arange(self.options.simulations))
         return scaled(every.some(every.bodily), self.prior.scales)
 
     def grid(self, steps: int) -> Grid:

@@ -436,7 +436,7 @@ class AirfoilPrior:
 
     def to(self, device: torch.device) -> "AirfoilPrior":
         """The same elsewhere; the network itself is moved."""
-        return AirfoilPrior(self.network.to(device))
+        return AirfoilPrior(self.network.to(device), self.route)
 
     def metered(self) -> "AirfoilPrior":
         """The same with an account of its own."""

@@ -3,8 +3,8 @@
 python examples/composition.py
 
 Terms are mixtures of the plane, whose noised densities are exact; their sums at each level are not the noised
-densities of the sums, which is what moves at each level are for. Each function below is complete: copy the
-one you need. A panel has draws over the contours of what they should follow, and their distance (W2) to
+densities of the sums, which is what moves at each level are for. Copy the function you
+need, with the constants above it. A panel has draws over the contours of what they should follow, and their distance (W2) to
 exact draws; that of exact draws from others is in the first.
 """
 

@@ -3,7 +3,8 @@
 python examples/guidance.py
 
 The prior is a ring of eight modes, whose noised density is exact; what is told of a sample is its first
-coordinate, or a label. Each function below is complete: copy the one you need. A panel has draws over the
+coordinate, or a label. Copy the function you need, with the
+constants above it. A panel has draws over the
 contours of what they should follow, and their distance (W2) to exact draws; that of exact draws from
 others is in the first.
 """

@@ -10,7 +10,7 @@ from physgen.energy import Energy, Flight
 from physgen.shapes import Level, PerSample, Sample
 
 TOGETHER = 8
-"""Leapfrog steps in one compiled piece: it takes longer to compile the more there are."""
+"""Leapfrog steps in one compiled piece, at most: it takes longer to compile the more there are."""
 
 
 class Compiled(Energy):
@@ -19,7 +19,9 @@ class Compiled(Energy):
     ``torch.compile`` makes one function of the energy and its gradient, and one of several leapfrog
     steps, when a batch of some shape is first seen, which takes seconds to a minute and a C++ compiler; after that an energy of small
     vectors, whose time is spent between its operations, takes a fraction. It adds, is rescaled
-    and tempered like any energy, and has first derivatives only.
+    and tempered like any energy, and has first derivatives only. Torch compiles eight of a kind in a
+    process, for all densities and shapes, and goes on without; ``torch.compiler.reset()`` lets it begin
+    anew.
 
     Arguments:
         function: The energy of every sample of a batch, of tensor operations alone, differentiable.
@@ -65,8 +67,8 @@ class Compiled(Energy):
         if torch.is_grad_enabled():
             return super().leap(there, stride, kick, count, s)
         square = kick.new_full((), s**2)
-        for first in range(0, count, TOGETHER):
-            some = min(TOGETHER, count - first)
+        some = next(size for size in range(TOGETHER, 0, -1) if count % size == 0)
+        for _ in range(count // some):
             z, momentum, _, shift = there
             there = self.leaps(z, momentum, shift, stride, kick, square, some)
         return there

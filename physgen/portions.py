@@ -6,12 +6,12 @@ the N-body prior is evaluated 1.7 times as fast.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
 from physgen.progress import Progress
+from physgen.workers import threaded
 
 Draw = Callable[[int, torch.Generator], Tensor]
 """Makes so many samples from a source of randomness; may be called by several threads."""
@@ -37,26 +37,15 @@ def in_portions(
     device = generator.device
     seeds = torch.randint(2**62, (len(sizes),), generator=generator, device=device).tolist()
     sources = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    work = list(zip(sizes, sources, strict=True))
+    if device.type == "cpu" and len(work) > 1:
+
+        def tell(share: float) -> None:
+            progress.share(sum(sizes[: round(share * len(sizes))]) / count)
+
+        return torch.cat(threaded(lambda one: draw(*one), work, tell))
     drawn: list[Tensor] = []
-
-    def keep(portion: Tensor) -> None:
-        drawn.append(portion)
+    for one in work:
+        drawn.append(draw(*one))
         progress.share(sum(map(len, drawn)) / count)
-
-    if threads == 1 or len(sizes) == 1:
-        for portion in map(draw, sizes, sources):
-            keep(portion)
-    else:
-        try:
-            with ThreadPoolExecutor(threads, initializer=_alone) as pool:
-                for portion in pool.map(draw, sizes, sources):
-                    keep(portion)
-        finally:
-            torch.set_num_threads(threads)
     return torch.cat(drawn)
-
-
-def _alone() -> None:
-    """What this thread does, it does by itself."""
-    torch.set_num_threads(1)

@@ -1,47 +1,50 @@
 """Many pieces of work of one kind, each by one thread, as many at a time as torch has threads.
 
 Work of many small operations, such as a flow solver's steps on coarse grids, is done by processes:
-threads of one process wait for its interpreter between any two operations. On two cores, eight
-flows of 16 cells a chord took 20 s by processes, 43 s by threads, and 64 s of the processors for
-the latter in place of 34 s.
+threads of one process wait for its interpreter between any two operations. On two cores, judging four
+pairs of airfoils with 16 cells a chord took 20 s by processes, 43 s by threads, and 64 s of the
+processors for the latter in place of 34 s.
 """
 
+import ctypes
 import multiprocessing
-import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Tell = Callable[[float], None]
+"""Told the share that is done."""
 
-Told = tuple[str, type[Warning], str, int]
-"""A warning: text, category, file and line."""
+
+def silent(share: float) -> None:
+    """Tell nobody."""
 
 
 def each(
-    work: Callable[[Item], Result],
-    items: Sequence[Item],
-    tell: Callable[[float], None] = lambda share: None,
+    work: Callable[[Item], Result], items: Sequence[Item], tell: Tell = silent
 ) -> list[Result]:
-    """What work makes of every item, in their order.
+    """What work makes of every item, in their order, by processes where that is possible.
 
-    A process is a copy of this one at the time of the call, so work may be any function; what it
-    changes stays in the copy, and only what it returns comes back. Where a process cannot be
-    copied (other systems than Linux, a GPU in use, a process that itself is such a copy), threads
-    do it.
+    A process is a copy of this one at the time of the call, so work need not be known to others;
+    what it changes stays in the copy, and only what it returns comes back. Where a process cannot
+    be copied (other systems than Linux, a machine with a GPU, a process that itself is such a
+    copy), threads do it.
 
     Arguments:
-        work: Returns tensors, other plain values, or tuples of these; may be called at the same
-            time for several items.
+        work: Returns tensors, other values that can be sent, or tuples of these. It may be called
+            for several items at the same time, and must not run compiled code of several threads.
         items: What it is called with.
         tell: Told the share that is done.
 
@@ -49,40 +52,43 @@ def each(
         RuntimeError: a process ended before its work.
     """
     count = min(torch.get_num_threads(), len(items))
+    if count < 2 or not _copies():
+        return threaded(work, items, tell)
+    return _told(_by_copies(work, items, count), len(items), tell)
+
+
+def threaded(
+    work: Callable[[Item], Result], items: Sequence[Item], tell: Tell = silent
+) -> list[Result]:
+    """The same by threads of this process, for work of few large operations."""
+    threads = torch.get_num_threads()
+    count = max(1, min(threads, len(items)))
+    try:
+        with ThreadPoolExecutor(count, initializer=_alone) as pool:
+            return _told(pool.map(work, items), len(items), tell)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _told(found: Iterator[Result], count: int, tell: Tell) -> list[Result]:
     results: list[Result] = []
-
-    def keep(result: Result) -> None:
+    for result in found:
         results.append(result)
-        tell(len(results) / len(items))
-
-    with _threads_kept():
-        if count > 1 and _copies():
-            for result in _by_copies(work, items, count):
-                keep(result)
-        else:
-            with ThreadPoolExecutor(max(1, count), initializer=_alone) as pool:
-                for result in pool.map(work, items):
-                    keep(result)
+        tell(len(results) / count)
     return results
 
 
 def _copies() -> bool:
-    """Whether this process may be copied."""
+    """Whether this process may be copied.
+
+    Where torch sees a GPU, its first gradient starts threads that a copy lacks and waits for.
+    """
     return (
         sys.platform == "linux"
-        and not torch.cuda.is_initialized()
+        and torch.cuda.device_count() == 0
         and not multiprocessing.current_process().daemon
         and multiprocessing.parent_process() is None
     )
-
-
-@contextmanager
-def _threads_kept() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _alone() -> None:
@@ -91,52 +97,91 @@ def _alone() -> None:
     torch.set_flush_denormal(True)
 
 
-_TASK: tuple[Callable[[Any], Any], Sequence[Any]] | None = None
-"""What copies of this process are to do."""
-
-
 def _by_copies(
     work: Callable[[Item], Result], items: Sequence[Item], count: int
 ) -> Iterator[Result]:
-    global _TASK  # noqa: PLW0603: a copy finds its work here, which need not be sent
-    _TASK = (work, items)
     sys.stdout.flush()
     sys.stderr.flush()
+    seen: dict[str | tuple[str, type[Warning], int], int] = {}
     try:
         with warnings.catch_warnings():
-            # Python 3.12 warns of copies of processes with threads; torch's wait for work here.
+            # Python 3.12 warns of copies of processes with threads, such as those of progress bars.
             warnings.filterwarnings("ignore", "This process", DeprecationWarning)
-            pool = ProcessPoolExecutor(count, multiprocessing.get_context("fork"), _alone)
+            context = multiprocessing.get_context("fork")
+            # What a copy begins with is not sent, but was there when it was made.
+            pool = ProcessPoolExecutor(count, context, _begin, (work, items))
             with pool:
-                for sent, told in pool.map(_done, range(len(items))):
-                    for text, category, file, line in told:
-                        warnings.warn_explicit(text, category, file, line)
-                    yield _each_tensor(sent, np.ndarray, torch.from_numpy)
+                for done in pool.map(_do, range(len(items))):
+                    for one in done.warned:
+                        warnings.warn_explicit(*one, registry=seen)
+                    if done.error is not None:
+                        raise done.error
+                    yield _each(done.result, _Sent, _received)
     except BrokenProcessPool as error:
         raise RuntimeError(
             "a worker process ended before its work, perhaps for want of memory: "
             "try with fewer threads (OMP_NUM_THREADS)"
         ) from error
-    finally:
-        _TASK = None
 
 
-def _done(index: int) -> tuple[Any, list[Told]]:
+@dataclass(frozen=True)
+class _Sent:
+    """A tensor on its way: shared by open files, as torch sends it, there might be too many."""
+
+    values: NDArray[np.uint8]
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What came of an item."""
+
+    result: Any
+    error: Exception | None
+    warned: tuple[tuple[str, type[Warning], str, int], ...]
+
+
+_work: Callable[[Any], Any]
+_items: Sequence[Any]
+
+
+def _begin(work: Callable[[Any], Any], items: Sequence[Any]) -> None:
+    """A copy begins, and ends with the process that it is a copy of."""
+    global _work, _items
+    _work, _items = work, items
+    set_death_signal = 1
+    ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+    _alone()
+
+
+def _do(index: int) -> _Done:
     """One item, by a copy."""
-    assert _TASK is not None, f"process {os.getpid()} was not told its work"
-    work, items = _TASK
+    result, error = None, None
     with warnings.catch_warnings(record=True) as seen:
-        result = work(items[index])
-    told = [(str(one.message), one.category, one.filename, one.lineno) for one in seen]
-    # Tensors would be shared by open files, of which there may be too many.
-    return _each_tensor(result, Tensor, lambda one: one.detach().numpy()), told
+        try:
+            result = _each(_work(_items[index]), Tensor, _send)
+        except Exception as raised:  # noqa: BLE001 (raised again where the work was asked for)
+            error = raised
+    warned = tuple((str(one.message), one.category, one.filename, one.lineno) for one in seen)
+    return _Done(result, error, warned)
 
 
-def _each_tensor(part: Any, kind: type, change: Callable[[Any], Any]) -> Any:  # noqa: ANN401
-    """The same with every tensor in it changed."""
+def _send(tensor: Tensor) -> _Sent:
+    flat = tensor.detach().reshape(-1)
+    return _Sent(flat.view(torch.uint8).numpy(), tensor.dtype, tuple(tensor.shape))
+
+
+def _received(sent: _Sent) -> Tensor:
+    flat = torch.from_numpy(sent.values).view(sent.dtype)
+    return flat.view(sent.shape)
+
+
+def _each(part: Any, kind: type, change: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+    """The same with everything of a kind in it changed."""
     if isinstance(part, kind):
         return change(part)
     if not isinstance(part, tuple):
         return part
-    changed = [_each_tensor(one, kind, change) for one in part]
+    changed = [_each(one, kind, change) for one in part]
     return type(part)(*changed) if hasattr(part, "_fields") else tuple(changed)

@@ -160,7 +160,7 @@ class Openness:
     mask: Float[Tensor, "batch x y"]
     """The same as numbers."""
     share: Float[Tensor, "batch x y"]
-    """Of a live cell in all of them."""
+    """One over the number of live cells, and zero in the dead ones: it sums to one."""
 
     def apply(self, field: Cells) -> Cells:
         flux_x = self.x * differences(field, 1)

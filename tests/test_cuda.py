@@ -99,4 +99,7 @@ def test_training_goes_on_a_gpu_and_ends(tmp_path: Path) -> None:
         network=Architecture(width=32, layers=1),
         out=tmp_path,
     )
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.max_memory_allocated()
     assert train_burgers(options, lambda steps: lambda step, loss: None).exists()
+    assert torch.cuda.max_memory_allocated() > before

@@ -3,10 +3,13 @@
 import os
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from physgen import workers
@@ -57,8 +60,29 @@ def test_an_error_and_a_warning_are_those_of_the_work() -> None:
             raise ValueError(f"{x} is too large")
         return x
 
-    with pytest.warns(UserWarning, match="1 is odd"), pytest.raises(ValueError, match="3 is too"):
+    with pytest.warns(UserWarning) as seen, pytest.raises(ValueError, match="3 is too large"):
         workers.each(refuse, [1, 3])
+    assert [str(one.message) for one in seen] == ["1 is odd", "3 is odd"]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_what_comes_back_is_of_the_kind_it_was() -> None:
+    def kinds(x: int) -> tuple[Tensor, NDArray[np.float64], str]:
+        return torch.full((2, x), True), np.ones(x), "said"
+
+    flags, numbers, word = workers.each(kinds, [1, 2])[1]
+    assert flags.dtype == torch.bool and flags.shape == (2, 2)
+    assert isinstance(numbers, np.ndarray) and word == "said"
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_two_threads_that_ask_at_once_get_their_own_results() -> None:
+    def asked(name: str) -> list[str]:
+        return workers.each(lambda x: f"{name}{x}", range(4))
+
+    with ThreadPoolExecutor(2) as pool:
+        for name, found in zip("ab", pool.map(asked, "ab"), strict=True):
+            assert found == [f"{name}{x}" for x in range(4)]
 
 
 @pytest.mark.skipif(not workers._copies(), reason="threads do it here")
