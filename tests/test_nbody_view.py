@@ -19,7 +19,7 @@ from physgen.verdict import load_verdict
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    design_nbody(NBodyOptions(bodies=2, designs=5, baselines=2, out=out))
+    design_nbody(NBodyOptions(bodies=2, designs=5, baselines=1, out=out))
     return out
 
 
