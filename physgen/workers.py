@@ -8,6 +8,7 @@ processors for the latter in place of 34 s.
 
 import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 import warnings
@@ -152,6 +153,8 @@ def _begin(work: Callable[[Any], Any], items: Sequence[Any]) -> None:
     _work, _items = work, items
     set_death_signal = 1
     ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+    # Another thread may have held the streams' locks when the copy was made, as progress bars do.
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", 1) for number in (1, 2))
     _alone()
 
 
