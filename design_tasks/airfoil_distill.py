@@ -8,7 +8,7 @@ which it stays a surrogate:
     + \lambda\, \overline{|F - F_\mathrm{prior}|^2}
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -36,7 +36,7 @@ from physgen.design_tasks.airfoil_prior import (
 from physgen.distillation import Noising, Student
 from physgen.grid import Grid
 from physgen.path import VarianceExploding
-from physgen.rounds import Distilling, Round, Subject, apart, walked
+from physgen.rounds import ROUND, Distilling, Round, Subject, apart, walked
 from physgen.sampler import unit_noise
 from physgen.shapes import PerSample, Sample
 from physgen.training import Batch, Draw, Objective, Schedule
@@ -61,18 +61,7 @@ class AirfoilDistilling(Distilling):
     """Processes that make missing flows."""
     force: float = 0.3
     """Weight of the force's error."""
-    schedule: Schedule = field(
-        default_factory=lambda: Schedule(
-            steps=600,
-            batch=32,
-            rate=0.005,
-            other_rate=5e-4,
-            warmup=50,
-            decay=0.7,
-            average=0.98,
-            save_every=100,
-        )
-    )
+    schedule: Schedule = field(default_factory=lambda: replace(ROUND, steps=600, batch=32))
     """How long and how fast each round is."""
     out: Path = Path("runs/distill-airfoil")
     """Folder for checkpoints, loss logs, curves and weights."""

@@ -17,7 +17,7 @@ References:
 import abc
 import copy
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
 
@@ -80,6 +80,19 @@ METHODS: dict[str, tuple[Teaching, str]] = {
 """What is taught, and how what was learned is walked."""
 
 
+ROUND = Schedule(
+    steps=1000,
+    batch=128,
+    rate=0.005,
+    other_rate=5e-4,
+    warmup=50,
+    decay=0.7,
+    average=0.98,
+    save_every=100,
+)
+"""How long and how fast a round is: a student begins near its teacher."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Distilling(abc.ABC):
     """What every command that distils is told."""
@@ -94,18 +107,7 @@ class Distilling(abc.ABC):
     end, and draws noise anew at its levels)."""
     weights: Path
     """The prior to begin with."""
-    schedule: Schedule = field(
-        default_factory=lambda: Schedule(
-            steps=1000,
-            batch=128,
-            rate=0.005,
-            other_rate=5e-4,
-            warmup=50,
-            decay=0.7,
-            average=0.98,
-            save_every=100,
-        )
-    )
+    schedule: Schedule = ROUND
     """How long and how fast each round is."""
     out: Path
     """Folder for checkpoints, loss logs, curves and weights."""

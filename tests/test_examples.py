@@ -171,3 +171,5 @@ def test_a_page_paints_each_panel_where_its_draws_are(guided: Panels, tmp_path: 
     for row, column, drawn in ((0, 0, True), (0, 1, True), (1, 0, True), (1, 1, False)):
         panel = picture[row * 265 : (row + 1) * 265, column * 234 : (column + 1) * 234, :3]
         assert (panel.std() > 0.05) == drawn
+        dots = panel[..., 2] > panel[..., 0] + 0.1  # blue; contours are orange
+        assert (dots.sum() > 50) == drawn
