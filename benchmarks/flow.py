@@ -71,6 +71,14 @@ def rows() -> dict[str, Case]:
                 reynolds=reynolds, stream=replace(wide, cells=cells), since=75.0, time=135.0
             )
             found[f"cylinder Re {reynolds:g}, {cells} cells"] = case
+        found[f"cylinder Re {reynolds:g}, 24 cells"] = Cylinder(
+            reynolds=reynolds,
+            stream=replace(wide, cells=24),
+            lead=75.0,
+            since=15.0,
+            time=45.0,
+            frames=9,
+        )
     for angle, reynolds in ((0.0, 500.0), (0.0, 1000.0), (8.0, 500.0)):
         for cells in (24, 32, 48, 64):
             stream = Stream(cells, 9.0, 6.0, 3.0)

@@ -5,14 +5,23 @@ of ours lie some lengths from the body, and blockage raises drag by a few per ce
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from physgen.datasets.airfoil import Airfoils
-from physgen.design_tasks.flow_case import Case, Row, Run, Scene, even, force_rows, push
+from physgen.design_tasks.flow_case import (
+    Case,
+    Lead,
+    Row,
+    Run,
+    Scene,
+    even,
+    force_rows,
+    push,
+)
 from physgen.solvers.advection import Central
 from physgen.solvers.bodies import Body, Circle, NoBody, Polygon, Several
 from physgen.solvers.fluid import Buoyancy, Fixed, Flow, FlowState
@@ -40,6 +49,21 @@ class Stream:
         h = 1 / self.cells
         return Grid(nx, ny, h, -self.upstream, -0.5 * ny * h)
 
+    def coarse(self) -> "Stream":
+        """The same with cells twice as wide.
+
+        Raises:
+            ValueError: no two by two of its cells are one of those.
+        """
+        found = replace(self, cells=self.cells // 2)
+        fine, wide = self.grid(), found.grid()
+        if self.cells % 2 or (fine.nx, fine.ny) != (2 * wide.nx, 2 * wide.ny):
+            raise ValueError(
+                f"a run with {self.cells} cells in {self.width:g} x {self.height:g} can't begin on "
+                "cells twice as wide: choose sizes and cells that halves fit"
+            )
+        return found
+
 
 STREAM = Stream()
 
@@ -54,6 +78,8 @@ class Cylinder(Case):
     """The domain and its cells."""
     kernel: Kernel = field(default_factory=Kernel)
     """How sharply the body begins."""
+    lead: float = 0.0
+    """How long the flow runs on cells twice as wide before this run begins."""
     since: float = 40.0
     """When the transient is over."""
     time: float = 100.0
@@ -73,7 +99,13 @@ class Cylinder(Case):
     def scene(self, like: Tensor) -> Scene:
         flow = Flow(self.stream.grid(), 1 / self.reynolds, kernel=self.kernel)
         gust = push(1.0, 0.0, 0.1, flow) if self.reynolds > 47 else None
-        return Scene(flow, Circle(0.0, 0.0, 0.5), 1.0, gust)
+        first = None
+        if self.lead < 0:
+            raise ValueError(f"lead must not be negative, got {self.lead}")
+        if self.lead:
+            wide = replace(self, lead=0.0, stream=self.stream.coarse())
+            first = Lead(wide.scene(like), self.lead)
+        return Scene(flow, Circle(0.0, 0.0, 0.5), 1.0, gust, lead=first)
 
     def figures(self, run: Run) -> list[Row]:
         known = FREE_CYLINDER.get(self.reynolds, {})

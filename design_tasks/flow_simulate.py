@@ -16,7 +16,7 @@ from torch import Tensor
 
 from physgen.datasets.flow import Flows, write_flows
 from physgen.datasets.vtk import write_vtk
-from physgen.design_tasks.flow_case import Case, Row, Run
+from physgen.design_tasks.flow_case import Case, Row, Run, begun
 from physgen.design_tasks.flow_view import What, film, save, sheet
 from physgen.design_tasks.kept import Kept
 from physgen.files import writable_folder, write_json
@@ -107,15 +107,16 @@ def _run(case: Case, progress: Progress, out: Path, began: float) -> tuple[Run, 
     like = torch.zeros(1, dtype=torch.float64 if case.double else torch.float32)
     scene = case.scene(like)
     course = Course(scene.flow, scene.bodies, like)
-    begin = scene.flow.at_rest if scene.at_rest else scene.flow.start
-    state = begin(course.immersed, scene.scalars)
-    if scene.disturb is not None:
-        state = scene.disturb(state)
+    progress.stage(f"{case.name}: {scene.flow.grid.nx} x {scene.flow.grid.ny} cells")
     kept = _Kept(case, out / CHECKPOINT)
-    frames, times, forces, before = kept.load() or ([state], [], [], 0.0)
+    frames, times, forces, before = kept.load() or (
+        [begun(scene, like, case.compile)],
+        [],
+        [],
+        0.0,
+    )
     if case.compile:
         course.compile()
-    progress.stage(f"{case.name}: {scene.flow.grid.nx} x {scene.flow.grid.ny} cells")
     saved = time.perf_counter()
 
     def watch(state: FlowState) -> None:

@@ -28,7 +28,7 @@ class SwiftHohenberg(Semilinear):
         return (self.excess - (1 + modes.laplacian).square())[None]
 
     def nonlinear(self, spectrum: Tensor, modes: Modes) -> Tensor:
-        return -modes.product(modes.fields(spectrum) ** 3)
+        return -modes.forward(modes.back(spectrum) ** 3)
 
 
 equation, grid = SwiftHohenberg(), Periodic((64, 64), (40.0, 40.0))

@@ -55,14 +55,19 @@ class Burgers(Semilinear):
         return self.viscosity * modes.laplacian.expand(axes, *modes.laplacian.shape)
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
-        velocity = modes.fields(spectrum)
-        head = modes.forward(-0.5 * velocity.square())
+        velocity = modes.back(spectrum)
         if modes.grid.axes == 1:
-            return modes.kept_slope(head, 0)
-        push = torch.stack([modes.kept_slope(head.sum(1), axis) for axis in (0, 1)], 1)
-        curl = modes.slope(spectrum[:, 1], 0) - modes.slope(spectrum[:, 0], 1)
+            return modes.once(half_slope) * modes.forward(velocity * velocity)
+        head = modes.forward(-0.5 * velocity.square().sum(1))
+        push = torch.stack([modes.slope(head, axis) for axis in (0, 1)], 1)
+        curl = modes.back(modes.slope(spectrum[:, 1], 0) - modes.slope(spectrum[:, 0], 1))
         across = torch.stack([velocity[:, 1], -velocity[:, 0]], 1)
-        return push + modes.product(modes.fields(curl)[:, None] * across)
+        return push + modes.forward(curl[:, None] * across)
+
+
+def half_slope(modes: Modes) -> Tensor:
+    r""":math:`-\tfrac12 \partial_x`, what the square of a velocity adds to it on a line."""
+    return -0.5 * modes.derivative(1)
 
 
 def cole_hopf(

@@ -20,7 +20,7 @@ forcing :math:`m`, one channel for each of the state's, constant within the step
 
 import abc
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Num
@@ -161,7 +161,8 @@ class ETDRK4(Exponential):
         a = torch.addcmul(half_way, phi_half, n_u)
         n_a = slope(a)
         n_b = slope(torch.addcmul(half_way, phi_half, n_a))
-        n_c = slope(torch.addcmul(half * a, phi_half, 2 * n_b - n_u))
+        twice = torch.sub(n_b, n_u, alpha=0.5)
+        n_c = slope(torch.addcmul(half * a, phi_half, twice, value=2))
         found = torch.addcmul(whole * u, first, n_u).addcmul(middle, n_a + n_b)
         return found.addcmul(last, n_c)
 
@@ -234,24 +235,50 @@ class Spectral(Evolution):
 
     def march(self, state: State, boundary: Boundary, steps: int) -> State:
         ready = self._prepare(state)
-        nonlinear = self._nonlinear(ready.modes, boundary)
-        spectrum = ready.modes.forward(state)
+        whole, pushed = ready.everything.forward(state), self._forcing(boundary, ready)
+        spectrum = ready.modes.part(whole)
+        nonlinear = self._nonlinear(ready, pushed)
         for _ in range(steps):
             spectrum = self.scheme.step(spectrum, nonlinear, ready.weights)
-        return ready.modes.back(spectrum)
+        found = ready.modes.whole(spectrum)
+        if self.equation.degree:
+            carried, gained = self._beyond(ready, steps, pushed is not None)
+            found = torch.addcmul(found, carried, whole)
+            found = found if pushed is None else torch.addcmul(found, gained, pushed)
+        return ready.everything.back(found)
 
     def rate(self, state: State, boundary: Boundary) -> State:
         ready = self._prepare(state)
-        spectrum = ready.modes.forward(state)
-        nonlinear = self._nonlinear(ready.modes, boundary)(spectrum)
-        return ready.modes.back(ready.symbol * spectrum + nonlinear)
+        whole, pushed = ready.everything.forward(state), self._forcing(boundary, ready)
+        found = ready.symbol * whole
+        nonlinear = self._nonlinear(ready, None)(ready.modes.part(whole))
+        found = found + ready.modes.whole(nonlinear)
+        return ready.everything.back(found if pushed is None else found + pushed)
 
-    def _nonlinear(self, modes: Modes, boundary: Boundary) -> Nonlinear:
+    def _forcing(self, boundary: Boundary, ready: "_Prepared") -> Spectrum | None:
+        """Amplitudes of all modes of a forcing, if there is one."""
         if not boundary.shape[1]:
-            return lambda spectrum: self.equation.nonlinear(spectrum, modes)
+            return None
         refuse_other_grid(boundary, len(self.fields), self.grid.points)
-        forcing = modes.forward(boundary)
-        return lambda spectrum: self.equation.nonlinear(spectrum, modes) + forcing
+        return ready.everything.forward(boundary)
+
+    def _nonlinear(self, ready: "_Prepared", pushed: Spectrum | None) -> Nonlinear:
+        """The nonlinear term of some amplitudes, and the forcing's."""
+        if pushed is None:
+            return lambda spectrum: self.equation.nonlinear(spectrum, ready.modes)
+        forcing = ready.modes.part(pushed)
+        return lambda spectrum: self.equation.nonlinear(spectrum, ready.modes) + forcing
+
+    def _beyond(self, ready: "_Prepared", steps: int, forced: bool) -> tuple[Symbol, Symbol]:
+        """What so many steps multiply modes with that no product keeps, and a forcing of these: the
+        linear part is all that they feel, and is followed exactly. Zero for all others."""
+        if (steps, forced) not in ready.beyond:
+            z = steps * self.dt * ready.sharp
+            gained = steps * self.dt * circle_mean(_phi_1, z) if forced else torch.zeros(())
+            outside = 1 - ready.modes.whole(ready.modes.part(torch.ones_like(ready.symbol)))
+            carried, gained = (ready.modes.weight(one) * outside for one in (z.exp(), gained))
+            ready.beyond[steps, forced] = carried, gained
+        return ready.beyond[steps, forced]
 
     def _prepare(self, state: State) -> "_Prepared":
         """All that a step needs, in the precision of a state and where it is."""
@@ -272,12 +299,16 @@ class Spectral(Evolution):
     def _made(self, state: State) -> "_Prepared":
         where = self._own[0].device if self._own else None
         sharp = torch.zeros((), dtype=torch.float64, device=where)
-        symbol = self.equation.linear(Modes(self.grid, self.equation.degree, sharp))
+        symbol = self.equation.linear(Modes(self.grid, 0, sharp))
         like = torch.zeros((), dtype=state.dtype, device=state.device)
-        modes = Modes(self.grid, self.equation.degree, like)
-        weights = self.scheme.weights(symbol, self.dt)
+        everything, modes = (Modes(self.grid, n, like) for n in (0, self.equation.degree))
+        weights = self.scheme.weights(modes.part(symbol), self.dt)
         return _Prepared(
-            modes, modes.weight(symbol), tuple(modes.weight(weight) for weight in weights)
+            everything,
+            modes,
+            symbol,
+            modes.weight(symbol),
+            tuple(modes.weight(weight) for weight in weights),
         )
 
 
@@ -287,7 +318,13 @@ def tensors(equation: Semilinear) -> list[Tensor]:
     return [number for one in values for number in one if isinstance(number, Tensor)]
 
 
-class _Prepared(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    everything: Modes
     modes: Modes
+    """Those that products keep: time steps are of these alone."""
+    sharp: Symbol
+    """Of all modes, in double precision."""
     symbol: Symbol
     weights: tuple[Symbol, ...]
+    beyond: dict[tuple[int, bool], tuple[Symbol, Symbol]] = field(default_factory=dict)

@@ -51,7 +51,7 @@ class Fisher(Semilinear):
         return self.diffusivity * modes.laplacian[None] + self.growth
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
-        return modes.product(-self.growth * modes.fields(spectrum).square())
+        return modes.forward(-self.growth * modes.back(spectrum).square())
 
 
 def two_fronts(

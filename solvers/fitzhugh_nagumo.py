@@ -59,5 +59,5 @@ class FitzHughNagumo(Semilinear):
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
         u, v = spectrum.split(1, 1)
-        cube = modes.product(modes.fields(u) ** 3 + self.threshold)
+        cube = modes.forward(modes.back(u) ** 3 + self.threshold)
         return torch.cat([-cube - v, u], 1)

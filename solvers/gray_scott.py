@@ -62,6 +62,6 @@ class GrayScott(Semilinear):
         return beside(modes.grid.axes, u, self.diffusivity_v * bend - (self.feed + self.kill))
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
-        u, v = modes.fields(spectrum).split(1, 1)
+        u, v = modes.back(spectrum).split(1, 1)
         reaction = u * v.square()
-        return modes.product(torch.cat([self.feed - reaction, reaction], 1))
+        return modes.forward(torch.cat([self.feed - reaction, reaction], 1))

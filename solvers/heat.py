@@ -27,6 +27,7 @@ class Heat(Semilinear):
 
     diffusivity: Number = 0.01
     """D, in m²/s."""
+    degree = 0
 
     def __post_init__(self) -> None:
         if not lowest(self.diffusivity) > 0:

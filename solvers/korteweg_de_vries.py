@@ -43,8 +43,8 @@ class KortewegDeVries(Semilinear):
         return 1j * (self.dispersion * modes.k[0][None] ** 3)
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
-        flux = -0.5 * self.steepening * modes.fields(spectrum).square()
-        return modes.kept_slope(modes.forward(flux), 0)
+        flux = -0.5 * self.steepening * modes.back(spectrum).square()
+        return modes.slope(modes.forward(flux), 0)
 
 
 def soliton(

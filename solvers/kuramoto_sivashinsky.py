@@ -16,6 +16,7 @@ References:
 
 from dataclasses import dataclass
 
+from physgen.solvers.burgers import half_slope
 from physgen.solvers.exponential import Semilinear, Symbol
 from physgen.solvers.number import Number, lowest
 from physgen.solvers.periodic import Modes, Spectrum
@@ -42,5 +43,5 @@ class KuramotoSivashinsky(Semilinear):
         return -bend - self.damping * bend.square()
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
-        flux = -0.5 * modes.fields(spectrum).square()
-        return modes.kept_slope(modes.forward(flux), 0)
+        velocity = modes.back(spectrum)
+        return modes.once(half_slope) * modes.forward(velocity * velocity)

@@ -6,12 +6,12 @@ for :math:`k \ge 0` only, as ``torch.fft.rfftn`` has them.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Num
 from torch import Tensor
 
 Spectrum = Complex[Tensor, "batch channel *mode"]
@@ -65,19 +65,34 @@ class Modes:
 
     Products of fields are free of aliases if every factor keeps the modes below
     ``points / (degree + 1)`` only: two thirds of all for the product of two, half for that of
-    three (Orszag, 1971, https://doi.org/10.1175/1520-0469(1971)028<1074:OTEOAI>2.0.CO;2).
+    three (Orszag, 1971, https://doi.org/10.1175/1520-0469(1971)028<1074:OTEOAI>2.0.CO;2). Spectra
+    have these modes and no others, so that nothing is computed of those that are not kept; transforms of
+    several axes leave out the lines that hold none.
     """
 
     grid: Periodic
     degree: int
-    """The highest number of fields that are multiplied."""
+    """The highest number of fields that are multiplied; for none all modes are kept."""
     like: Tensor
+    _made: dict[object, Tensor] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def _counts(self) -> list[tuple[int, int]]:
+        """How many modes along each axis are kept of those from zero up, and of those below."""
+        found = []
+        for n in self.grid.points:
+            highest = -(-n // (self.degree + 1)) - 1 if self.degree else n // 2
+            found.append((highest + 1, highest))
+        *whole, (last, _) = found
+        if not self.degree:  # Of both signs of the highest mode there is but one.
+            whole = [(highest, highest) for _, highest in whole]
+        return [*whole, (last, 0)]
 
     def _indices(self) -> list[Tensor]:
-        *whole, last = self.grid.points
-        lines = [torch.fft.fftfreq(n, 1 / n, dtype=torch.float64) for n in whole]
-        lines.append(torch.fft.rfftfreq(last, 1 / last, dtype=torch.float64))
-        return list(torch.meshgrid(*lines, indexing="ij"))
+        lines = [
+            torch.cat([torch.arange(up), torch.arange(-down, 0)]) for up, down in self._counts
+        ]
+        return list(torch.meshgrid(*(line.double() for line in lines), indexing="ij"))
 
     @cached_property
     def k(self) -> Sequence[Float[Tensor, "*mode"]]:
@@ -106,60 +121,86 @@ class Modes:
         inverse = 1 / torch.where(self.laplacian == 0, torch.inf, self.laplacian)
         return self.weight(inverse)
 
-    @cached_property
-    def kept(self) -> Complex[Tensor, "*mode"]:
-        """One for the modes that products keep, zero for the others."""
-        inside = torch.stack(
-            [
-                index.abs() * (self.degree + 1) < n
-                for index, n in zip(self._indices(), self.grid.points, strict=True)
-            ]
-        )
-        return self.weight(inside.all(0))
+    def derivative(self, *orders: int) -> Complex[Tensor, "*mode"]:
+        """What amplitudes are multiplied with for a derivative of an order along each axis."""
+        if orders not in self._made:
+            factor = torch.ones((), dtype=torch.complex128)
+            for order, k in zip(orders, self.k, strict=True):
+                factor = factor * (1j * k.double().cpu()) ** order
+            self._made[orders] = self.weight(factor)
+        return self._made[orders]
+
+    def once(self, make: Callable[["Modes"], Tensor]) -> Tensor:
+        """What an equation makes of modes alone, made once."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
 
     def weight(self, factor: Tensor) -> Complex[Tensor, "*modes"]:
         """What amplitudes are multiplied with: complex, as otherwise each product would convert it."""
         return factor.to(dtype=self.like.dtype.to_complex(), device=self.like.device)
 
+    @cached_property
+    def _lines(self) -> tuple[int, int, Sequence[tuple[int, tuple[int, int], int]]]:
+        """Modes and points of the last axis; of each other its place, modes, and points."""
+        points = self.grid.points
+        whole = [(axis, self._counts[axis], points[axis]) for axis in range(-self.grid.axes, -1)]
+        return self._counts[-1][0], points[-1], whole
+
     def forward(self, state: Float[Tensor, "*batch_space"]) -> Complex[Tensor, "*batch_mode"]:
-        """Amplitudes of the modes of fields."""
-        found: Tensor = torch.fft.rfftn(state, dim=self._dims)
+        """Amplitudes of the modes of fields, or of a product of fields, those that no alias has
+        spoiled."""
+        up, _, whole = self._lines
+        found: Tensor = torch.fft.rfft(state).narrow(-1, 0, up)
+        for axis, counts, _ in reversed(whole):
+            found = _low(torch.fft.fft(found, dim=axis), axis, counts)
         return found
 
     def back(self, spectrum: Complex[Tensor, "*batch_mode"]) -> Float[Tensor, "*batch_space"]:
-        """The fields of some amplitudes."""
-        found: Tensor = torch.fft.irfftn(spectrum, s=self.grid.points, dim=self._dims)
+        """The fields of some amplitudes: what may be multiplied."""
+        _, last, whole = self._lines
+        for axis, counts, points in whole:
+            spectrum = torch.fft.ifft(_between(spectrum, axis, counts, points), dim=axis)
+        found: Tensor = torch.fft.irfft(spectrum, last)
         return found
 
-    def fields(self, spectrum: Complex[Tensor, "*batch_mode"]) -> Float[Tensor, "*batch_space"]:
-        """The fields of the kept modes: what may be multiplied."""
-        return self.back(self.kept * spectrum)
+    def part(self, spectrum: Num[Tensor, "*batch_all"]) -> Num[Tensor, "*batch_mode"]:
+        """Amplitudes, or their factors, of the kept modes from those of all, as ``rfftn`` has them."""
+        for axis in range(-self.grid.axes, 0):
+            spectrum = _low(spectrum, axis, self._counts[axis])
+        return spectrum
 
-    def product(self, field: Float[Tensor, "*batch_space"]) -> Complex[Tensor, "*batch_mode"]:
-        """Amplitudes of a product of fields, those that no alias has spoiled."""
-        return self.kept * self.forward(field)
+    def whole(self, spectrum: Complex[Tensor, "*batch_mode"]) -> Complex[Tensor, "*batch_all"]:
+        """Amplitudes of all modes, of which those that are not kept are zero."""
+        points = (*self.grid.points[:-1], self.grid.points[-1] // 2 + 1)
+        for axis in range(-self.grid.axes, 0):
+            spectrum = _between(spectrum, axis, self._counts[axis], points[axis])
+        return spectrum
 
     def slope(
         self, spectrum: Complex[Tensor, "*batch_mode"], axis: int
     ) -> Complex[Tensor, "*batch_mode"]:
         """The derivative along an axis."""
-        return self._turns[axis] * spectrum
+        orders = [0] * self.grid.axes
+        orders[axis] = 1
+        return self.derivative(*orders) * spectrum
 
-    def kept_slope(
-        self, spectrum: Complex[Tensor, "*batch_mode"], axis: int
-    ) -> Complex[Tensor, "*batch_mode"]:
-        """The derivative along an axis of a product of fields, those modes that no alias has
-        spoiled."""
-        return self._kept_turns[axis] * spectrum
 
-    @cached_property
-    def _turns(self) -> Sequence[Complex[Tensor, "*mode"]]:
-        return [1j * k for k in self.k]
+def _low(spectrum: Tensor, axis: int, counts: tuple[int, int]) -> Tensor:
+    """So many modes from zero up along an axis, and so many below zero, of all."""
+    up, down = counts
+    if up + down == spectrum.shape[axis]:
+        return spectrum
+    first = spectrum.narrow(axis, 0, up)
+    return torch.cat([first, spectrum.narrow(axis, -down, down)], axis) if down else first
 
-    @cached_property
-    def _kept_turns(self) -> Sequence[Complex[Tensor, "*mode"]]:
-        return [self.kept * turn for turn in self._turns]
 
-    @property
-    def _dims(self) -> tuple[int, ...]:
-        return tuple(range(-self.grid.axes, 0))
+def _between(spectrum: Tensor, axis: int, counts: tuple[int, int], points: int) -> Tensor:
+    """So many modes along an axis, zeros between those from zero up and those below."""
+    up, down = counts
+    if up + down == points:
+        return spectrum
+    shape = list(spectrum.shape)
+    shape[axis] = points - up - down
+    zeros = spectrum.new_zeros(shape)
+    return torch.cat([spectrum.narrow(axis, 0, up), zeros, spectrum.narrow(axis, up, down)], axis)

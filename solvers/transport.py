@@ -22,6 +22,7 @@ class Transport(Semilinear):
 
     velocity: tuple[Number, ...] = (1.0,)
     """Along each axis, in m/s."""
+    degree = 0
 
     def fields(self, axes: int) -> tuple[str, ...]:
         if len(self.velocity) != axes:

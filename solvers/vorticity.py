@@ -59,17 +59,32 @@ class Vorticity(Semilinear):
         return self.viscosity * modes.laplacian[None] - self.drag
 
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
-        vorticity = modes.kept * spectrum[:, 0]
-        slopes = modes.slope(vorticity, 0), modes.slope(vorticity, 1)
-        factors = torch.stack([*velocity(vorticity, modes), *slopes], 1)
-        u, v, along_x, along_y = modes.back(factors).unbind(1)
-        return -modes.product(u * along_x + v * along_y)[:, None]
+        r"""Transport as the curl of the stress, which takes four transforms in place of five,
+
+        .. math:: u \cdot \nabla \omega = (\partial_x^2 - \partial_y^2)\, u v
+            + \partial_x \partial_y (v^2 - u^2)
+
+        (Basdevant, 1983, https://doi.org/10.1016/0021-9991(83)90064-5)."""
+        u, v = modes.back(modes.once(_turned) * spectrum).unbind(1)
+        stress = modes.forward(torch.stack([u * v, (v - u) * (v + u)], 1))
+        return (modes.once(_curl_of_stress) * stress).sum(1, keepdim=True)
+
+
+def _turned(modes: Modes) -> Tensor:
+    """Both components of the velocity of a vorticity of one, each mode."""
+    return torch.stack([-modes.derivative(0, 1), modes.derivative(1, 0)]) * modes.inverse_laplacian
+
+
+def _curl_of_stress(modes: Modes) -> Tensor:
+    """What both parts of the stress take from vorticity, each mode."""
+    bend = modes.derivative(0, 2) - modes.derivative(2, 0)
+    return torch.stack([bend, -modes.derivative(1, 1)])
 
 
 def velocity(vorticity: Tensor, modes: Modes) -> tuple[Tensor, Tensor]:
     """Amplitudes of both components of the velocity, of mean zero, from those of vorticity."""
-    falling = modes.inverse_laplacian * vorticity
-    return -modes.slope(falling, 1), modes.slope(falling, 0)
+    u, v = modes.once(_turned)
+    return u * vorticity, v * vorticity
 
 
 def taylor_green(

@@ -75,11 +75,10 @@ def test_products_have_no_aliases() -> None:
             for n, x in ((16, coarse), (64, fine))
         )
         modes = Modes(Periodic((16,), (1.0,)), degree, u)
-        product = modes.product(modes.fields(16 * few) ** degree) / 16
+        product = modes.forward(modes.back(16 * few) ** degree) / 16
         wanted = torch.fft.rfft(torch.fft.irfft(many * 64, 64) ** degree) / 64
-        assert int(modes.kept.sum()) == kept + 1
-        torch.testing.assert_close(product[..., : kept + 1], wanted[..., : kept + 1])
-        assert not product[..., kept + 1 :].any()
+        assert product.shape[-1] == kept + 1
+        torch.testing.assert_close(product, wanted[..., : kept + 1])
 
 
 def exponax_burgers(ex: Any, dt: float) -> Any:  # noqa: ANN401

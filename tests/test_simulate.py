@@ -11,7 +11,7 @@ import xarray
 from physgen.cli import main
 from physgen.datasets.flow import read_flows
 from physgen.design_tasks import flow_simulate
-from physgen.design_tasks.flow_case import Row
+from physgen.design_tasks.flow_case import Row, begun
 from physgen.design_tasks.flow_cases import (
     GHIA_U,
     Airfoil,
@@ -24,6 +24,7 @@ from physgen.design_tasks.flow_cases import (
 from physgen.design_tasks.flow_simulate import CHECKPOINT, simulate
 from physgen.design_tasks.flow_verify import PairOptions, verify_pair
 from physgen.progress import Progress, Silent
+from physgen.solvers.marching import Course
 
 SMALL = Cylinder(
     reynolds=40.0, stream=Stream(cells=8, width=6.0, height=4.0, upstream=2.0),
@@ -141,3 +142,26 @@ def test_a_saving_is_measured_on_all_grids_and_by_both_codes(tmp_path: Path) -> 
     before = (tmp_path / "study.json").read_text()
     verify_pair(replace(options, lattice=0), Silent())
     assert (tmp_path / "study.json").read_text() == before
+
+
+def test_a_run_that_others_led_begins_past_the_start() -> None:
+    """By the grid that it ends on it is as near to rest as one that ran all the time."""
+    like = torch.zeros(1)
+    long = replace(SMALL, time=0.0).scene(like)
+    led = begun(replace(SMALL, lead=6.0).scene(like), like, compile=False)
+    course = Course(long.flow, long.bodies, like)
+    whole = course.march(begun(long, like, compile=False), 6.0)
+    impulsive = begun(long, like, compile=False)
+    away = [float((one.u - whole.u).square().mean().sqrt()) for one in (led, impulsive)]
+    assert away[0] < 0.2 * away[1]
+    assert float(led.time) == 0.0
+    assert float(long.flow.divergence(led, course.immersed).max()) < 1e-4
+
+
+@pytest.mark.parametrize(
+    "case",
+    [replace(SMALL, lead=-1.0), replace(SMALL, lead=1.0, stream=replace(SMALL.stream, cells=7))],
+)
+def test_a_lead_that_cannot_be_is_refused(case: Cylinder) -> None:
+    with pytest.raises(ValueError, match=r"lead must not|choose sizes"):
+        case.scene(torch.zeros(1))

@@ -13,14 +13,14 @@ def prepare(work: Work) -> Advance:
     stepper, length, axes = {
         "burgers": (
             exponax.stepper.Burgers(
-                1, 1.0, work.points, 1e-3, diffusivity=0.02, conservative=True, order=work.order
+                1, 1.0, work.points, work.dt, diffusivity=0.02, conservative=True, order=work.order
             ),
             1.0,
             1,
         ),
         "kuramoto": (
             exponax.stepper.KuramotoSivashinskyConservative(
-                1, 22.0, work.points, 0.02, order=work.order
+                1, 22.0, work.points, work.dt, order=work.order
             ),
             22.0,
             1,
@@ -30,7 +30,7 @@ def prepare(work: Work) -> Advance:
                 2,
                 1.0,
                 work.points,
-                2e-3,
+                work.dt,
                 diffusivity=0.01,
                 vorticity_convection_scale=-1.0,
                 order=work.order,

@@ -24,11 +24,15 @@ class Work:
     batch: int
     order: int
     """Of the exponential Runge-Kutta scheme."""
+    dt: float
+    """A time step, in s."""
+    steps: int = 20
+    """After how many of them they are compared."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What a step of the whole batch took, and where the first simulation was after 20."""
+    """What a step of the whole batch took, and where the first simulation was in the end."""
 
     cpu_ms: float
     wall_ms: float
@@ -43,11 +47,13 @@ Advance = Callable[[int], float]
 def main(prepare: Callable[[Work], Advance]) -> None:
     words = argparse.ArgumentParser()
     words.add_argument("--equation")
-    for name in ("points", "batch", "order", "repeats"):
+    for name in ("points", "batch", "order", "steps", "repeats"):
         words.add_argument(f"--{name}", type=int)
+    words.add_argument("--dt", type=float)
     asked = words.parse_args()
-    advance = prepare(Work(asked.equation, asked.points, asked.batch, asked.order))
-    norm = advance(20)
+    work = Work(asked.equation, asked.points, asked.batch, asked.order, asked.dt, asked.steps)
+    advance = prepare(work)
+    norm = advance(work.steps)
     began = time.process_time()
     advance(20)
     steps = max(20, round(20 * SPAN / (time.process_time() - began)))
