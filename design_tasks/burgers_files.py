@@ -1,6 +1,7 @@
 """Files of Burgers control: trajectories as HDF5 and for ParaView, one row a design as CSV."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -65,26 +66,38 @@ def write_vtk(
     folder: Path, task: BurgersControl, drawn: Drawn, judged: Judged, design: int
 ) -> Path:
     """One design as a time series for ParaView, ``fields.pvd``."""
-    solver = WalledBurgers()
-    (place,) = solver.grid.places(torch.zeros(1))
     one = slice(design, design + 1)
-    force = task.allowed(drawn.force)[one]
-    wanted = task.last[one, None].expand_as(judged.simulated[one])
     values = {
         "velocity": judged.simulated[one],
         "claimed_velocity": drawn.velocity[one],
-        "wanted_velocity": wanted,
-        "force": torch.cat([force, torch.zeros_like(force[:, :1])], dim=1),
+        "wanted_velocity": task.last[one, None].expand_as(judged.simulated[one]),
+        "force": task.allowed(drawn.force)[one],
     }
+    return write_series(folder, "burgers-control", values, task.seeds[design])
+
+
+def write_series(folder: Path, name: str, values: Mapping[str, Tensor], seed: int) -> Path:
+    """Velocities and the force of one trajectory as a time series for ParaView, ``fields.pvd``.
+
+    Arguments:
+        folder: Of the series.
+        name: Of the task.
+        values: ``(1, time, 1, x)``, in m/s; ``force``, in m/s², is of each interval, and nothing acts at the
+            last instant.
+        seed: Of the trajectory.
+    """
+    solver, force = WalledBurgers(), values["force"]
+    (place,) = solver.grid.places(torch.zeros(1))
+    held = {**values, "force": torch.cat([force, torch.zeros_like(force[:, :1])], dim=1)}
     fields = Fields(
-        name="burgers-control",
+        name=name,
         time=instants(force.shape[1]),
         axes={"x": place.numpy()},
-        values={name: value[:, :, 0].float().numpy() for name, value in values.items()},
-        units={name: "m s-2" if name == "force" else "m s-1" for name in values},
+        values={name: value[:, :, 0].float().numpy() for name, value in held.items()},
+        units={name: "m s-2" if name == "force" else "m s-1" for name in held},
         parameters={"viscosity": solver.viscosity},
         recipe={},
-        seed=np.array(task.seeds[one]),
+        seed=np.array([seed]),
         side="WALL",
         centring="point",
     )

@@ -126,6 +126,12 @@ class Tracked:
         found: PerSample = self.force.square().flatten(1).sum(1)
         return found
 
+    @property
+    def middling(self) -> int:
+        """The target with the middle objective."""
+        order = self.objective.argsort()
+        return int(order[(len(order) - 1) // 2])
+
 
 class BurgersTracking:
     """Test trajectories that are to be followed, and the noise that each meets.

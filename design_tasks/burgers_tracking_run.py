@@ -145,7 +145,14 @@ def _compared(
 
 
 NAME = "moved window"
-FILES = ("config.json", "verdict.json", "report.html", "tracked.h5", "tracking.png")
+FILES = (
+    "config.json",
+    "verdict.json",
+    "report.html",
+    "tracked.h5",
+    "tracking.png",
+    "vtk/fields.pvd",
+)
 
 
 def _warnings(world: BurgersTracking) -> tuple[str, ...]:
@@ -218,10 +225,18 @@ def _show(
     found: Tracked,
     curves: dict[str, Tracked],
 ) -> None:
+    from physgen.design_tasks.burgers_files import write_series
     from physgen.design_tasks.burgers_tracking_view import draw_tracking
     from physgen.report import Picture, write_report
 
+    middling = found.middling
     draw_tracking(folder / "tracking.png", world, found, curves)
+    values = {
+        "velocity": found.velocity[middling, None],
+        "wanted_velocity": torch.cat([world.first[middling, None], world.wanted[middling]])[None],
+        "force": found.force[middling, None],
+    }
+    write_series(folder / "vtk", "burgers-tracking", values, world.seeds[middling])
     summary = (
         f"{verdict.designs} velocities follow theirs for {options.intervals} intervals under "
         f"noise, each force after {options.evaluations} evaluations of the prior, and miss "

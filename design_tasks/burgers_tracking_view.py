@@ -29,8 +29,7 @@ def draw_tracking(
         found: What is shown over space.
         curves: What is shown over time, by its name; the last one stands out.
     """
-    order = found.objective.argsort()
-    chosen = int(order[(len(order) - 1) // 2])
+    chosen = found.middling
     canvas = Canvas(figsize=(11.5, 6.6), layout="constrained")
     above, below = canvas.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.05))[:, 0]
     left, middle, right = above.subplots(1, 3)

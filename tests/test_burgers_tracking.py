@@ -5,7 +5,9 @@ import runpy
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import pyvista
 import torch
 from matplotlib.image import imread
 from torch import Tensor
@@ -326,6 +328,15 @@ def test_a_run_leaves_what_it_names(
     assert held.fields["velocity"].values.shape == (2, 3, POINTS)
     assert "misses by 6.5e-04 m²/s²" in verdict.warnings[0]
     assert imread(tmp_path / "tracking.png").shape[2] == 4
+    series = pyvista.get_reader(tmp_path / "vtk" / "fields.pvd")
+    assert list(series.time_values) == pytest.approx([0.0, 0.1, 0.2])
+    series.set_active_time_value(series.time_values[2])
+    shown = series.read()[0].point_data
+    errors = held.fields["velocity"].values[:, 2] - shown["velocity"]
+    middling = int(np.abs(errors).max(1).argmin())
+    assert not errors[middling].any() and not shown["force"].any()
+    missed = np.square(shown["velocity"] - shown["wanted_velocity"]).mean()
+    assert missed == pytest.approx(0.00065, rel=0.9)
 
 
 def test_a_rival_that_ends_the_run_leaves_the_own_verdict(
