@@ -33,7 +33,7 @@ from physgen.datasets.seeds import TEST_SEEDS, TRAINING_SEEDS
 from physgen.datasets.shards import Shard, write_shards
 from physgen.solvers.bodies import Body, NoBody, Polygon
 from physgen.solvers.fluid import Flow, FlowState, Forcing
-from physgen.solvers.marching import Course, refined
+from physgen.solvers.marching import Course, Record, refined
 from physgen.solvers.poisson import Room
 from physgen.solvers.sections import kulfan, place
 from physgen.solvers.staggered import Grid
@@ -338,12 +338,12 @@ def _averaged(
     course: Course, state: FlowState, since: float, length: float, steady: float
 ) -> Means:
     sums: list[Tensor] = []
-    forces: list[Tensor] = []
+    record = Record()
     before: Tensor | None = None
 
     def watch(one: FlowState) -> None:
-        forces.append(one.force)
-        if len(forces) % 4:
+        record(one)
+        if len(record) % 4:
             return
         u, v = 0.5 * (one.u[:, 1:] + one.u[:, :-1]), 0.5 * (one.v[:, :, 1:] + one.v[:, :, :-1])
         p = one.pressure - one.pressure[:, :1].mean(2, keepdim=True)
@@ -352,9 +352,9 @@ def _averaged(
 
     pieces = max(1, round(length)) if steady else 1
     for piece in range(1, pieces + 1):
-        begun = len(forces)
+        begun = len(record)
         state = course.march(state, since + length * piece / pieces, watch)
-        last = torch.stack(forces[begun:], 1)
+        last = record.force(state.u, begun)
         middle = 2 * last.mean(1)
         moved = 2 * (last.amax(1) - last.amin(1))
         if before is not None:
@@ -362,8 +362,8 @@ def _averaged(
             if moved.numel() and float(moved.max()) < steady:
                 break
         before = middle
-    mean = torch.nn.functional.avg_pool2d(sums[0] / (len(forces) // 4), COARSER)
-    force = torch.stack(forces, 1)
+    mean = torch.nn.functional.avg_pool2d(sums[0] / (len(record) // 4), COARSER)
+    force = record.force(state.u)
     middle = force.mean(1)
     swing = (force - middle[:, None]).square().mean(1).sqrt()
     u, v, pressure = mean.unbind(1)

@@ -23,7 +23,7 @@ from physgen.files import writable_folder, write_json
 from physgen.progress import Progress
 from physgen.solvers.bodies import contours
 from physgen.solvers.fluid import FlowState
-from physgen.solvers.marching import Course
+from physgen.solvers.marching import Course, Record
 from physgen.solvers.staggered import curl, to_centres
 from physgen.verdict import versions
 
@@ -109,28 +109,19 @@ def _run(case: Case, progress: Progress, out: Path, began: float) -> tuple[Run, 
     course = Course(scene.flow, scene.bodies, like)
     progress.stage(f"{case.name}: {scene.flow.grid.nx} x {scene.flow.grid.ny} cells")
     kept = _Kept(case, out / CHECKPOINT)
-    frames, times, forces, before = kept.load() or (
-        [begun(scene, like, case.compile)],
-        [],
-        [],
-        0.0,
-    )
+    found = kept.load()
+    frames, record, before = found or ([begun(scene, like, case.compile)], Record(), 0.0)
     if case.compile:
         course.compile()
     saved = time.perf_counter()
-
-    def watch(state: FlowState) -> None:
-        times.append(state.time.double())
-        forces.append(state.force)
-
     for frame in range(len(frames), case.frames + 1):
         end = case.time * frame / case.frames
-        frames.append(course.march(frames[-1], end, watch))
+        frames.append(course.march(frames[-1], end, record))
         progress.share(frame / case.frames)
         if time.perf_counter() - saved > KEEP and frame < case.frames:
             saved = time.perf_counter()
-            kept.save(frames, times, forces, before + saved - began)
-    run = Run(scene, course, frames[-1], torch.stack(times), torch.stack(forces, 1), frames)
+            kept.save(frames, record, before + saved - began)
+    run = Run(scene, course, frames[-1], record.time, record.force(like), frames)
     return run, before
 
 
@@ -140,28 +131,22 @@ class _Kept:
     def __init__(self, case: Case, path: Path) -> None:
         self.kept = Kept(path, case.name, told(case))
 
-    def save(
-        self,
-        frames: Sequence[FlowState],
-        times: Sequence[Tensor],
-        forces: Sequence[Tensor],
-        seconds: float,
-    ) -> None:
+    def save(self, frames: Sequence[FlowState], record: Record, seconds: float) -> None:
         tensors = {
             name: torch.stack([getattr(frame, name) for frame in frames])
             for name in FlowState._fields
         }
-        more = {"steps": torch.stack(list(times)), "forces": torch.stack(list(forces))}
-        self.kept.save({**tensors, **more}, seconds)
+        forces = record.force(frames[0].u).movedim(1, 0).contiguous()
+        self.kept.save({**tensors, "steps": record.time, "forces": forces}, seconds)
 
-    def load(self) -> tuple[list[FlowState], list[Tensor], list[Tensor], float] | None:
+    def load(self) -> tuple[list[FlowState], Record, float] | None:
         loaded = self.kept.load()
         if loaded is None:
             return None
         tensors, seconds = loaded
         parts = [tensors[name].unbind(0) for name in FlowState._fields]
         frames = [FlowState(*one) for one in zip(*parts, strict=True)]
-        return frames, list(tensors["steps"].unbind(0)), list(tensors["forces"].unbind(0)), seconds
+        return frames, Record(tensors["steps"].tolist(), tensors["forces"].tolist()), seconds
 
 
 def to_flows(case: Case, run: Run) -> Flows:

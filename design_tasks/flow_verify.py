@@ -18,9 +18,9 @@ from physgen.files import writable_folder
 from physgen.progress import Progress
 from physgen.solvers import boltzmann
 from physgen.solvers.bodies import Body, Several
-from physgen.solvers.fluid import Flow, FlowState
+from physgen.solvers.fluid import Flow
 from physgen.solvers.histories import summarise
-from physgen.solvers.marching import Course
+from physgen.solvers.marching import Course, Record
 from physgen.solvers.staggered import Grid
 from physgen.solvers.verify import Study, refine
 
@@ -110,15 +110,9 @@ def _figures(options: PairOptions, cells: int, height: float, code: Code) -> dic
 
 def _flow(options: PairOptions, grid: Grid, bodies: Body) -> Tensor:
     course = Course(Flow(grid, 1 / options.reynolds), bodies, torch.zeros(1))
-    times: list[Tensor] = []
-    forces: list[Tensor] = []
-
-    def watch(state: FlowState) -> None:
-        times.append(state.time)
-        forces.append(state.force)
-
-    course.march(course.start(), options.time, watch)
-    return _mean(options, torch.stack(times), torch.stack(forces, 1))
+    record = Record()
+    course.march(course.start(), options.time, record)
+    return _mean(options, record.time, record.force(course.like))
 
 
 def _lattice(options: PairOptions, grid: Grid, bodies: Body) -> Tensor:

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from typing import TypeVar, cast
 
@@ -101,6 +101,37 @@ Step = Callable[[FlowState, Immersed, Tensor], FlowState]
 
 def silent(state: FlowState) -> None:
     """Watch nothing."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The time and the forces of every step that it watches.
+
+    They are kept as numbers: a small tensor that stays takes the head of memory that a field has
+    given back, and no field fits there again, which came to a quarter of a field a step.
+    """
+
+    times: list[float] = field(default_factory=list)
+    forces: list[list[list[list[float]]]] = field(default_factory=list)
+    """Of each step ``[batch][body][2]``."""
+
+    def __call__(self, state: FlowState) -> None:
+        self.times.append(float(state.time))
+        self.forces.append(state.force.tolist())
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def time(self) -> Float[Tensor, " step"]:
+        """In double precision."""
+        return torch.tensor(self.times, dtype=torch.float64)
+
+    def force(self, like: Tensor, since: int = 0) -> Float[Tensor, "batch step body 2"]:
+        """From a step on, in the precision and on the device of a tensor."""
+        kept = torch.tensor(self.forces[since:], dtype=like.dtype, device=like.device)
+        size = len(self.forces[0]), len(self.forces[0][0])  # no bodies at all, it may be
+        return kept.view(-1 if size[1] else len(kept), *size, 2).movedim(0, 1)
 
 
 class Course:

@@ -328,10 +328,12 @@ def test_a_run_leaves_what_it_names(
     assert held.fields["velocity"].values.shape == (2, 3, POINTS)
     assert "misses by 6.5e-04 m²/s²" in verdict.warnings[0]
     assert imread(tmp_path / "tracking.png").shape[2] == 4
-    series = pyvista.get_reader(tmp_path / "vtk" / "fields.pvd")
+    series = pyvista.PVDReader(str(tmp_path / "vtk" / "fields.pvd"))
     assert list(series.time_values) == pytest.approx([0.0, 0.1, 0.2])
     series.set_active_time_value(series.time_values[2])
-    shown = series.read()[0].point_data
+    image = series.read()[0]
+    assert isinstance(image, pyvista.ImageData)
+    shown = image.point_data
     errors = held.fields["velocity"].values[:, 2] - shown["velocity"]
     middling = int(np.abs(errors).max(1).argmin())
     assert not errors[middling].any() and not shown["force"].any()
