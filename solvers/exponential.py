@@ -146,24 +146,25 @@ class ETDRK3(Exponential):
 
 
 class ETDRK4(Exponential):
-    """Four stages (Cox & Matthews, equations 26 to 29)."""
+    """Four stages (Cox & Matthews, equations 26 to 29; the last one's start in products of its
+    weights, which saves two passes over the amplitudes)."""
 
     order = 4
 
     def weights(self, symbol: Symbol, dt: float) -> tuple[Symbol, ...]:
-        z, half = dt * symbol, 0.5 * dt * symbol
-        sixths = (dt * weight for weight in _simpson(z))
-        return z.exp(), half.exp(), 0.5 * dt * circle_mean(_phi_1, half), *sixths
+        z = dt * symbol
+        half = (0.5 * z).exp()
+        phi_half = 0.5 * dt * circle_mean(_phi_1, 0.5 * z)
+        back, twice = (half - 1) * phi_half, 2 * phi_half
+        return z.exp(), half, phi_half, back, twice, *(dt * weight for weight in _simpson(z))
 
     def step(self, u: Spectrum, slope: Nonlinear, weights: tuple[Symbol, ...]) -> Spectrum:
-        whole, half, phi_half, first, middle, last = weights
-        n_u, half_way = slope(u), half * u
-        a = torch.addcmul(half_way, phi_half, n_u)
-        n_a = slope(a)
+        whole, half, phi_half, back, twice, first, middle, last = weights
+        n_u, half_way, carried = slope(u), half * u, whole * u
+        n_a = slope(torch.addcmul(half_way, phi_half, n_u))
         n_b = slope(torch.addcmul(half_way, phi_half, n_a))
-        twice = torch.sub(n_b, n_u, alpha=0.5)
-        n_c = slope(torch.addcmul(half * a, phi_half, twice, value=2))
-        found = torch.addcmul(whole * u, first, n_u).addcmul(middle, n_a + n_b)
+        n_c = slope(torch.addcmul(carried, back, n_u).addcmul(twice, n_b))
+        found = torch.addcmul(carried, first, n_u).addcmul(middle, n_a + n_b)
         return found.addcmul(last, n_c)
 
 
