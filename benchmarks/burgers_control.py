@@ -30,7 +30,8 @@ from physgen.design_tasks.burgers_design import (
     proposer,
 )
 from physgen.design_tasks.burgers_prior import WEIGHTS, load_prior
-from physgen.design_tasks.burgers_run import BurgersOptions, design_burgers, plain
+from physgen.design_tasks.burgers_run import BurgersOptions, design_burgers
+from physgen.options import plain
 from physgen.verdict import Figure, Verdict, load_verdict
 
 PUBLISHED = {"fo-pc": 0.00037, "po-fc": 0.01103, "po-pc": 0.00494}

@@ -17,7 +17,8 @@ from scipy import stats
 from physgen.checkpoint import fingerprint, load_tensors
 from physgen.cli import stages
 from physgen.design_tasks.simulate_prior import WEIGHTS
-from physgen.design_tasks.simulate_run import SimulateOptions, design_simulate, plain
+from physgen.design_tasks.simulate_run import SimulateOptions, design_simulate
+from physgen.options import plain
 from physgen.verdict import Figure, Verdict, load_verdict
 
 

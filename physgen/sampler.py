@@ -61,7 +61,7 @@ def sample(
         TypeError: fresh noise for a flow that has no score.
         FloatingPointError: samples are not finite.
     """
-    if not predictor.deterministic or repeats > 1:
+    if not predictor.deterministic or repeats > 1 or condition.fresh:
         check_score(term)
     if isinstance(term, Score):
         _check(term, grid, predictor, start, consent)
@@ -254,8 +254,10 @@ def chains(
     """Run one chain from each row of ``start`` at a level, one for a density without levels.
 
     Raises:
+        TypeError: the density has no score.
         FloatingPointError: a chain is not finite.
     """
+    check_score(term)
     chain = kernel.init(term, start, s)
     for _ in range(warmup):
         chain, _ = kernel.step(chain, term, s, generator)

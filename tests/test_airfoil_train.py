@@ -111,7 +111,7 @@ def test_a_body_leaps_while_its_flow_and_force_stay_what_the_prior_tells(
     torch.manual_seed(0)
     body, calm = torch.randn(3, *SHAPE), torch.zeros(3, 3, *SHAPE)
     told = (calm, torch.full((3,), 500.0))
-    grid, model = subject.grid(4), subject.model
+    grid, model = subject.grid(4), subject.prior.network
     taught = Round(subject, leaps, model, None, grid, 2)
     lesson = Lesson(taught, model, 0.3)
     level, noise = torch.full((3,), grid.levels[2]), torch.randn(3, *SHAPE)

@@ -47,10 +47,11 @@ from physgen.design_tasks.burgers_prior import (
     without_states,
     without_velocities,
 )
-from physgen.design_tasks.burgers_run import BurgersOptions, design_burgers, plain, warnings
+from physgen.design_tasks.burgers_run import BurgersOptions, design_burgers, warnings
 from physgen.design_tasks.burgers_searches import PID, from_scratch, tuned
 from physgen.design_tasks.burgers_train import BurgersTraining, train_burgers
 from physgen.files import write_text
+from physgen.options import plain
 from physgen.preconditioned import Denoising
 from physgen.sampler import sample
 from physgen.solvers.walled_burgers import WalledBurgers

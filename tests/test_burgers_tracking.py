@@ -42,7 +42,7 @@ from physgen.design_tasks.burgers_tracking_prior import (
     joined,
     load_prior,
 )
-from physgen.design_tasks.burgers_tracking_run import TrackingOptions, command, design_tracking
+from physgen.design_tasks.burgers_tracking_run import TrackingOptions, design_tracking
 from physgen.design_tasks.burgers_tracking_train import score
 from physgen.shapes import Boundary, State, Trajectory
 from physgen.solvers.walled_burgers import WalledBurgers
@@ -340,13 +340,6 @@ def test_a_rival_that_ends_the_run_leaves_the_own_verdict(
     verdict = load_verdict(tmp_path / "verdict.json")
     assert verdict.baselines == {} and verdict.figures["objective"].mean > 0
     assert store.read(tmp_path / "tracked.h5").fields["velocity"].values.shape == (1, 2, POINTS)
-
-
-def test_the_command_of_a_report_says_all_that_is_not_the_default() -> None:
-    assert command(TrackingOptions()) == "physgen design burgers-tracking"
-    some = TrackingOptions(skip=3, gradients=5, weights=Path("a b"), baselines=False)
-    said = "--skip 3 --no-baselines --gradients 5 --weights 'a b'"
-    assert command(some) == f"physgen design burgers-tracking {said}"
 
 
 def test_a_descent_whose_last_forces_are_too_strong_begins_with_none() -> None:

@@ -40,7 +40,7 @@ from physgen.design_tasks.inverse_prior import (
     measured,
     save_prior,
 )
-from physgen.design_tasks.inverse_run import InverseOptions, design_inverse, plain, warnings
+from physgen.design_tasks.inverse_run import InverseOptions, design_inverse, warnings
 from physgen.design_tasks.inverse_searches import (
     BLURRED,
     adjoint,
@@ -51,6 +51,7 @@ from physgen.design_tasks.inverse_searches import (
 )
 from physgen.design_tasks.inverse_train import InverseTraining, train_inverse
 from physgen.grid import log_snr
+from physgen.options import plain
 from physgen.predictor import DPMpp2M
 from physgen.principal import Principal, fitted, square
 from physgen.sampler import sample, unit_noise
