@@ -8,8 +8,9 @@ from typing import NoReturn
 class TrackingDistilling:
     """Refused: the prior of Burgers tracking takes one evaluation an interval as it is.
 
-    Several in an interval do harm, so that there is no longer walk that a student could learn to take in
-    one. What is drawn in more is the first window, fourteen once for a whole run.
+    Several in an interval do harm, so that there is no better walk which a student could learn to take in
+    one. Only the first window is drawn in more, in fourteen; and the prior as it is draws that in one as
+    well: 'physgen design burgers-tracking --first 1'.
     """
 
     def refuse(self) -> NoReturn:
@@ -20,6 +21,6 @@ class TrackingDistilling:
         """
         raise ValueError(
             "there is nothing to distil: the prior of burgers-tracking takes one evaluation an "
-            "interval as it is, and more of them do not make it better; use it by 'physgen design "
-            "burgers-tracking'"
+            "interval as it is, and more do harm; for its first window 'physgen design "
+            "burgers-tracking --first 1' does with one, too"
         )

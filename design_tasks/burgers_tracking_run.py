@@ -52,6 +52,8 @@ class TrackingOptions:
     """Test targets to leave out before the first."""
     evaluations: int = 1
     """Of the network for each interval."""
+    first: int | None = None
+    """Of the network for the first window; fourteen times those for an interval, if not given."""
     baselines: bool = True
     """Whether to let other controllers follow the same targets under the same noise; L-BFGS through
     the solver in every interval takes longest."""
@@ -76,6 +78,8 @@ class TrackingOptions:
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.first is not None and self.first < 1:
+            raise ValueError(f"first must be at least 1, got {self.first}")
 
     def world(self) -> BurgersTracking:
         reach = REACHES[self.reach]
@@ -91,7 +95,7 @@ def design_tracking(options: TrackingOptions, progress: Progress | None = None) 
     progress.stage(f"simulating {options.targets} test trajectories")
     world = options.world()
     generator = torch.Generator().manual_seed(options.seed)
-    own = Asynchronous(model, world.reach, generator, options.evaluations)
+    own = Asynchronous(model, world.reach, generator, options.evaluations, options.first)
     progress.stage(f"following them for {options.intervals} intervals")
     found = world.run(own)
     verdict = Verdict(

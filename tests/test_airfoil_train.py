@@ -22,8 +22,10 @@ from physgen.design_tasks.airfoil_prior import (
     load_windows,
     save_prior,
 )
+from physgen.design_tasks.airfoil_run import AirfoilsOptions, design_airfoils
 from physgen.design_tasks.airfoil_train import AirfoilTraining, train_airfoil
 from physgen.design_tasks.airfoils import Formations
+from physgen.progress import Silent
 from physgen.rounds import Round, distill, leaps
 from physgen.testbeds import source
 from physgen.training import Report, Schedule
@@ -100,6 +102,12 @@ def test_a_student_designs_formations_at_its_own_levels(distilled: Path) -> None
     scores = json.loads(distilled.with_suffix(".json").read_text())["scores"]
     assert scores["off: prior, 8 evaluations"] == 0 < scores["off: student, 2 evaluations"]
     assert scores["off: drag"] > 0
+
+
+def test_levels_that_a_student_would_not_heed_are_refused(distilled: Path, tmp_path: Path) -> None:
+    options = AirfoilsOptions(weights=distilled, descent=Descent(low=0.1), out=tmp_path)
+    with pytest.raises(ValueError, match=r"levels of its own: leave out --descent\.low, got 0\.1"):
+        design_airfoils(options, Silent())
 
 
 def test_a_body_leaps_while_its_flow_and_force_stay_what_the_prior_tells(

@@ -168,6 +168,9 @@ def test_a_moved_window_costs_an_evaluation_an_interval_and_windows_anew_many() 
     moved = Asynchronous(prior(), FULL, generator())
     here.run(moved)
     assert moved.evaluations == 4 + HORIZON - 1
+    leapt = Asynchronous(prior(), FULL, generator(), first=1)
+    here.run(leapt)
+    assert leapt.evaluations == 4 + 1
     anew = Replanned(prior(), FULL, generator())
     here.run(anew)
     assert anew.evaluations == 4 * HORIZON

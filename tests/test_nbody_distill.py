@@ -57,6 +57,14 @@ def test_a_student_knows_its_levels_and_designs_in_as_many_evaluations(distilled
         draw(student, task, 3, source(), descent=Descent(candidates=2))
 
 
+def test_levels_that_a_student_would_not_heed_are_refused(
+    distilled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--weights", distilled, "--descent.steps", 5, "--out", tmp_path]
+    assert main(["design", "nbody", *(str(word) for word in words)]) == 2
+    assert "levels of its own: leave out --descent.steps, got 5" in capsys.readouterr().err
+
+
 def test_scores_compare_the_student_with_as_few_evaluations_of_the_prior(distilled: Path) -> None:
     facts = json.loads(distilled.with_suffix(".json").read_text())
     scores = facts["scores"]
