@@ -17,6 +17,7 @@ from torch import Tensor
 from physgen.asynchronous import StepDenoise
 from physgen.checkpoint import load_tensors, save_tensors
 from physgen.corrected_windows import CorrectedWindows
+from physgen.priors import filled
 from physgen.rounds import Route, route_of
 from physgen.stationary import Stationary
 
@@ -106,14 +107,8 @@ def load_prior(path: Path | None = None) -> SimulatePrior:
     for name, law in zip(NAMES, (base, base.first(2)), strict=True):
         model = architecture.build(law)
         below = f"{name}."
-        held = {
-            k.removeprefix(below): v.float() for k, v in tensors.items() if k.startswith(below)
-        }
-        try:
-            model.load_state_dict(held)
-        except RuntimeError as error:
-            raise ValueError(f"{path} does not fit the network it describes: {error}") from error
-        models[name] = model.eval().requires_grad_(False)
+        held = {k.removeprefix(below): v for k, v in tensors.items() if k.startswith(below)}
+        models[name] = filled(path, model, held)
     scale = tensors["scale"].item()
     networks = models["prior"], models["surrogate"]
     return SimulatePrior(scale, base, *networks, facts, route_of(facts))
