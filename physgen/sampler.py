@@ -148,13 +148,8 @@ def anneal(
         FloatingPointError: samples, or weights, are not finite.
     """
     check_score(term)
-    if predictor is None and kernel is None:
-        raise ValueError("anneal needs a predictor, a kernel, or both")
     weighted = predictor is None and isinstance(term, Energy)
-    if weighted and kernel is not None:
-        check_weighable(kernel)
-    if resample is not None and not weighted:
-        raise ValueError("resampling needs weights: an energy, and no predictor")
+    _check_moves(predictor, kernel, resample, weighted)
     _check(term, grid, predictor, start, AsMarginal() if kernel else None)
 
     def denoise(z: Tensor, s: float) -> Tensor:
@@ -184,6 +179,18 @@ def anneal(
         return Result(Weighted(z, alike, math.nan), (), tuple(acceptance))
     drawn = Weighted(z, weights.log_weight, weights.log_mass)
     return Result(drawn, tuple(weights.ess), tuple(acceptance))
+
+
+def _check_moves(
+    predictor: Predictor | None, kernel: Kernel | None, resample: Resample | None, weighted: bool
+) -> None:
+    """Refuse to anneal without a way down, or with weights that would not be right."""
+    if predictor is None and kernel is None:
+        raise ValueError("anneal needs a predictor, a kernel, or both")
+    if weighted and kernel is not None:
+        check_weighable(kernel)
+    if resample is not None and not weighted:
+        raise ValueError("resampling needs weights: an energy, and no predictor")
 
 
 class _Weights:
