@@ -28,7 +28,7 @@ from physgen.design_tasks.airfoils import Formations
 from physgen.progress import Silent
 from physgen.rounds import Round, distill, leaps
 from physgen.testbeds import source
-from physgen.training import Report, Schedule
+from physgen.training import Schedule, silent
 
 SMALL = AirfoilTraining(
     simulations=8,
@@ -37,10 +37,6 @@ SMALL = AirfoilTraining(
     schedule=Schedule(steps=4, batch=4, warmup=2, save_every=2),
     network=Architecture(widths=(8, 16), condition=8),
 )
-
-
-def silent(steps: int) -> Report:
-    return lambda step, loss: None
 
 
 @pytest.fixture(scope="module")

@@ -20,12 +20,8 @@ from physgen.design_tasks.burgers_prior import (
 )
 from physgen.rounds import Round, distill, ends, leaps, route_of
 from physgen.testbeds import source
-from physgen.training import Report, Schedule
+from physgen.training import Schedule, silent
 from physgen.verdict import load_verdict
-
-
-def silent(steps: int) -> Report:
-    return lambda step, loss: None
 
 
 @pytest.fixture(scope="module")

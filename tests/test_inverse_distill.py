@@ -23,14 +23,10 @@ from physgen.predictor import DDIM
 from physgen.principal import square
 from physgen.rounds import Round, distill, graduated, leaps, recipe_of
 from physgen.testbeds import source
-from physgen.training import Report, Schedule
+from physgen.training import Report, Schedule, silent
 from physgen.verdict import load_verdict
 
 DARCY, CELLS = EQUATIONS["darcy"], 16
-
-
-def silent(steps: int) -> Report:
-    return lambda step, loss: None
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,7 @@ from physgen.distillation import Student
 from physgen.predictor import DDIM, Anew
 from physgen.rounds import distill
 from physgen.testbeds import source
-from physgen.training import Report, Schedule
-
-
-def silent(steps: int) -> Report:
-    return lambda step, loss: None
+from physgen.training import Report, Schedule, silent
 
 
 @pytest.fixture(scope="module")

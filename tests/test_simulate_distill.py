@@ -23,12 +23,8 @@ from physgen.design_tasks.simulate_prior import (
 from physgen.predictor import DDIM, DPMpp2M
 from physgen.rounds import Round, distill, graduated, leaps, recipe_of
 from physgen.testbeds import source
-from physgen.training import Report, Schedule
+from physgen.training import Report, Schedule, silent
 from physgen.verdict import load_verdict
-
-
-def silent(steps: int) -> Report:
-    return lambda step, loss: None
 
 
 @pytest.fixture(scope="module")
