@@ -8,7 +8,6 @@ over levels of its own, given all that follow: of it the student tells what the 
 fourth batch, and at all levels that noise can have.
 """
 
-import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -201,7 +200,7 @@ class Unfolding(Subject):
         return told(model, z, level, *given)
 
     def lesson(self, taught: Round, batch: int, device: torch.device) -> tuple[Objective, Draw]:
-        lesson = Lesson(taught, copy.deepcopy(self.prior.model).to(device))
+        lesson = Lesson(taught, self.prior.model)
         return lesson, LedDraw(self.known.to(device), batch, taught)
 
     def save(self, path: Path, model: nn.Module, made: dict[str, object]) -> None:

@@ -9,7 +9,7 @@ import torch
 from physgen.cli import main
 from physgen.design_tasks.inverse import EQUATIONS, PROBLEMS, InverseTask, Spread, pairs
 from physgen.design_tasks.inverse_design import Guidance, draw
-from physgen.design_tasks.inverse_distill import InverseDistilling, Lesson
+from physgen.design_tasks.inverse_distill import Fields, InverseDistilling, Lesson
 from physgen.design_tasks.inverse_prior import (
     Architecture,
     gaussian_of,
@@ -58,6 +58,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> InverseDistilling:
 @pytest.fixture(scope="module")
 def distilled(small: InverseDistilling) -> Path:
     return distill(small, silent)
+
+
+@pytest.fixture(scope="module")
+def subject(small: InverseDistilling) -> Fields:
+    return small.subject()
 
 
 def test_a_student_is_drawn_from_at_its_own_levels_whatever_guidance_says(
@@ -113,20 +118,18 @@ def test_scores_are_of_the_student_and_of_the_prior_at_its_levels(distilled: Pat
 
 
 @pytest.mark.usefixtures("distilled")
-def test_a_finished_round_is_not_made_again(small: InverseDistilling) -> None:
+def test_a_finished_round_is_not_made_again(small: InverseDistilling, subject: Fields) -> None:
     steps: list[int] = []
 
     def watched(total: int) -> Report:
         return lambda step, loss: steps.append(step)
 
-    subject = small.subject()
     graduated(small, subject, recipe_of(small, subject), torch.device("cpu"), watched)
     assert not steps
 
 
-def test_errors_count_by_what_the_gaussian_leaves_open(small: InverseDistilling) -> None:
+def test_errors_count_by_what_the_gaussian_leaves_open(subject: Fields) -> None:
     """One of the size that each field is left open by is a loss of one at every level."""
-    subject = small.subject()
     taught = Round(subject, leaps, subject.model, None, subject.grid(4), 2)
     x, level, noise = taught.draw(torch.randn(6, 2, CELLS, CELLS, generator=source()), source())
     z = x + level[:, None, None, None] * noise

@@ -12,7 +12,13 @@ from physgen.cli import main
 from physgen.corrected_windows import KNOWN
 from physgen.design_tasks.simulate import POINTS, SimulateTask
 from physgen.design_tasks.simulate_design import Walk, draw
-from physgen.design_tasks.simulate_distill import LedDraw, Lesson, SimulateDistilling, told
+from physgen.design_tasks.simulate_distill import (
+    LedDraw,
+    Lesson,
+    SimulateDistilling,
+    Unfolding,
+    told,
+)
 from physgen.design_tasks.simulate_prior import (
     FRAMES,
     Architecture,
@@ -56,6 +62,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SimulateDistilling:
 @pytest.fixture(scope="module")
 def distilled(small: SimulateDistilling) -> Path:
     return distill(small, silent)
+
+
+@pytest.fixture(scope="module")
+def subject(small: SimulateDistilling) -> Unfolding:
+    return small.subject()
 
 
 @pytest.mark.slow
@@ -125,21 +136,19 @@ def test_scores_are_of_the_student_and_of_the_prior_at_its_levels(distilled: Pat
 
 
 @pytest.mark.usefixtures("distilled")
-def test_a_finished_round_is_not_made_again(small: SimulateDistilling) -> None:
+def test_a_finished_round_is_not_made_again(small: SimulateDistilling, subject: Unfolding) -> None:
     steps: list[int] = []
 
     def watched(total: int) -> Report:
         return lambda step, loss: steps.append(step)
 
-    subject = small.subject()
     graduated(small, subject, recipe_of(small, subject), torch.device("cpu"), watched)
     assert not steps
 
 
 def test_windows_are_led_by_what_was_seen_or_is_known_and_first_frames_by_all_others(
-    small: SimulateDistilling,
+    subject: Unfolding,
 ) -> None:
-    subject = small.subject()
     taught = Round(subject, leaps, subject.model, None, subject.grid(4), 2)
     batches = LedDraw(subject.known, 8, taught)
     shapes = []
@@ -155,10 +164,9 @@ def test_windows_are_led_by_what_was_seen_or_is_known_and_first_frames_by_all_ot
 
 
 def test_a_leap_is_no_loss_and_of_first_frames_the_prior_is_none(
-    small: SimulateDistilling,
+    subject: Unfolding,
 ) -> None:
     """The prior itself misses its own leaps; what a leap says is the walk of the same held frames."""
-    subject = small.subject()
     taught = Round(subject, leaps, subject.model, None, subject.grid(4), 2)
     lesson, batches = Lesson(taught, subject.prior.model), LedDraw(subject.known, 8, taught)
     losses = [lesson(subject.prior.model, *batches(step, source(step))) for step in range(4)]
