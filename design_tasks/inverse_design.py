@@ -71,7 +71,7 @@ class Guidance:
     """How the sum is walked down."""
 
     levels: int = 20
-    """Noise levels, one evaluation of the prior each."""
+    """Noise levels, one evaluation of the prior each; a distilled prior has its own."""
     residual: float = 0.9
     """Share of the step towards the equation that is taken without noise, from 0 (none) to 1."""
     level: float = 1.0

@@ -53,7 +53,7 @@ class Walk:
     """How the sum is walked down."""
 
     levels: int = 8
-    """Noise levels for each window."""
+    """Noise levels for each window; a distilled prior has its own."""
     overlap: int = 2
     """Frames of a window that the next one goes on from."""
     residual: float = 0.0

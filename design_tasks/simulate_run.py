@@ -46,7 +46,7 @@ class SimulateOptions:
     baselines: bool = True
     """Whether to compare with a surrogate, solvers and others."""
     weights: Path | None = None
-    """A trained prior; the one that ships if not given."""
+    """A trained prior, or a distilled one; the one that ships if not given."""
     out: Path = Path("runs/simulate")
     """Folder for verdict, fields, pictures and report."""
 
