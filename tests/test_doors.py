@@ -11,7 +11,7 @@ SCRIPT = """
 import json
 import torch
 from physgen import (
-    classifier, compositional, condition, consistent, density, distillation, energy, evidence,
+    classifier, compositional, condition, consistent, control, density, distillation, energy, evidence,
     gaussian, grid, guidance, kernel, matching, meter, observed, path, plug_and_play, predictor,
     sampler, sensed, stein, svgd, tuning, twisted,
 )
@@ -83,6 +83,7 @@ print(json.dumps({
     "flow": {name: said(door, flow) for name, door in {**doors, **valued}.items()},
     "leap": {name: said(door, leap) for name, door in {**doors, **valued}.items()},
     "score": {name: said(door, score) for name, door in valued.items()},
+    "control": {"flow": said(lambda term: control.controlled(term, 2, 1), flow)},
     "carried": {
         "leap": said(lambda term: sampler.sample(term, x, leap.grid, ddim, source()), leap),
         "flow": said(lambda term: sampler.sample(term, x, levels, ddim, source()), flow),
@@ -120,6 +121,10 @@ def test_what_has_no_value_is_refused_where_one_is_asked_for(
     told = said["score"]
     wrong = {name: line for name, line in told.items() if "has a score and no value" not in line}
     assert not wrong
+
+
+def test_a_control_is_beside_a_network(said: dict[str, dict[str, str]]) -> None:
+    assert "beside a Preconditioned network, got a CoupledFlow" in said["control"]["flow"]
 
 
 def test_a_leap_of_a_flow_is_carried_like_the_flow(said: dict[str, dict[str, str]]) -> None:

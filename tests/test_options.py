@@ -27,6 +27,7 @@ from physgen.design_tasks.simulate_distill import SimulateDistilling
 from physgen.design_tasks.simulate_run import SimulateOptions
 from physgen.options import check_default, command, plain
 from physgen.rounds import ROUND
+from physgen.training import Schedule
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -45,7 +46,9 @@ ASKED: "dict[str, DataclassInstance]" = {
     "distill nbody": NBodyDistilling(into=2, strides=(2, 3), schedule=A_FEW),
     "distill burgers-control": BurgersDistilling(method="consistency", strides=(5,)),
     "distill inverse": InverseDistilling(simulations=3, schedule=A_FEW),
-    "distill simulate": SimulateDistilling(strides=(2, 2, 2), weights=Path("d")),
+    "distill simulate": SimulateDistilling(
+        strides=(2, 2, 2), schedule=Schedule(), weights=Path("d")
+    ),
     "train inverse": InverseTraining(kept=(3, 4), equation="poisson"),
 }
 
