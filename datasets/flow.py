@@ -323,6 +323,13 @@ def _vortices(
     return velocity, pressure, vorticity, np.exp(-s).max(-1)
 
 
+def _sines(phase: np.ndarray, circles: int) -> np.ndarray:
+    """Drag and lift of some circles, each half a period behind the one before."""
+    phase = phase[..., None] + np.pi * np.arange(circles)
+    shade = 0.05 * np.arange(circles)
+    return np.stack([0.67 + 0.02 * np.cos(2 * phase) - shade, 0.17 * np.sin(phase)], -1)
+
+
 def vortex_row(
     samples: int = 1,
     instants: int = 5,
@@ -363,10 +370,7 @@ def vortex_row(
         for poses in centre
     ]
     steps = np.linspace(0, 4, 40 * instants + 1)
-    phase = 2 * np.pi / (2 * pitch) * (steps + 0.7 * np.arange(samples)[:, None])
-    phase = phase[..., None] + np.pi * np.arange(circles)
-    shade = 0.05 * np.arange(circles)
-    force = np.stack([0.67 + 0.02 * np.cos(2 * phase) - shade, 0.17 * np.sin(phase)], -1)
+    force = _sines(2 * np.pi / (2 * pitch) * (steps + 0.7 * np.arange(samples)[:, None]), circles)
     return Flows(
         name="vortex row",
         time=time.astype(np.float32),

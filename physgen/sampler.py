@@ -148,8 +148,8 @@ def anneal(
         FloatingPointError: samples, or weights, are not finite.
     """
     check_score(term)
-    weighted = predictor is None and isinstance(term, Energy)
-    _check_moves(predictor, kernel, resample, weighted)
+    weighted = term if predictor is None and isinstance(term, Energy) else None
+    _check_moves(predictor, kernel, resample, weighted is not None)
     _check(term, grid, predictor, start, AsMarginal() if kernel else None)
 
     def denoise(z: Tensor, s: float) -> Tensor:
@@ -157,7 +157,7 @@ def anneal(
 
     walk = predictor.plan(grid) if predictor else None
     z = grid.levels[0] * start
-    weights = _Weights(term, z, grid.levels[0]) if weighted and isinstance(term, Energy) else None
+    weights = None if weighted is None else _Weights(weighted, z, grid.levels[0])
     acceptance: list[float] = []
     for i in range(grid.steps):
         s, below = grid.levels[i], grid.levels[i + 1]
@@ -173,12 +173,16 @@ def anneal(
             z = walk.step(z, i, denoise, generator)
         elif below == 0:
             z = denoise(z, s) if weights is None else z
-    z = _finite(z, grid)
+    return _result(_finite(z, grid), weights, tuple(acceptance))
+
+
+def _result(z: Sample, weights: "_Weights | None", acceptance: tuple[float, ...]) -> Result:
+    """Samples with their weights, if any are kept."""
     if weights is None:
         alike = torch.zeros(len(z), dtype=z.dtype, device=z.device)
-        return Result(Weighted(z, alike, math.nan), (), tuple(acceptance))
+        return Result(Weighted(z, alike, math.nan), (), acceptance)
     drawn = Weighted(z, weights.log_weight, weights.log_mass)
-    return Result(drawn, tuple(weights.ess), tuple(acceptance))
+    return Result(drawn, tuple(weights.ess), acceptance)
 
 
 def _check_moves(
