@@ -253,7 +253,7 @@ def table(options: Airfoilsbench) -> Table:
             return torch.tensor([value for row in rows for value in row[key]])
 
         change, valid = figure(joined("drag_change"), ""), joined("valid") > 0
-        half = 50 * (change.ci95[1] - change.ci95[0])
+        half = 100 * change.half
         grid.add_row(
             name,
             str(len(valid)),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 import tyro
+from readme_rows import head, row, small
 from scipy import stats
 from torch import Tensor
 
@@ -30,7 +31,8 @@ from physgen.design_tasks.burgers_design import (
     proposer,
 )
 from physgen.design_tasks.burgers_prior import WEIGHTS, load_prior
-from physgen.design_tasks.burgers_run import BurgersOptions, design_burgers, plain
+from physgen.design_tasks.burgers_run import BurgersOptions, design_burgers
+from physgen.options import plain
 from physgen.verdict import Figure, Verdict, load_verdict
 
 PUBLISHED = {"fo-pc": 0.00037, "po-fc": 0.01103, "po-pc": 0.00494}
@@ -60,11 +62,6 @@ class Table:
     again, others refused."""
 
 
-def shown(figure: Figure) -> str:
-    half = (figure.ci95[1] - figure.ci95[0]) / 2
-    return f"{figure.mean:.2e} ± {half:.0e}"
-
-
 def verdict(options: BurgersOptions) -> Verdict:
     """What a run found, or has found before if it was the same.
 
@@ -90,8 +87,7 @@ def verdict(options: BurgersOptions) -> Verdict:
 
 
 def rows(table: Table) -> None:
-    print("| setting | method | calls | J (m²/s²) | median | energy | DiffPhyCon |")
-    print("|---|---|---|---|---|---|---|")
+    head("setting", "method", "calls", "J (m²/s²)", "median", "energy", "DiffPhyCon")
     for name in SETTINGS:
         plain = BurgersOptions(
             setting=name,
@@ -111,19 +107,19 @@ def rows(table: Table) -> None:
             ),
         ]
         found = [verdict(options) for options in many]
-        for other, row in found[0].baselines.items():
-            print(line(name, f"{other} ({row.designs})", row.solver_calls, row.figures))
-        for one in found:
-            published = f"{PUBLISHED[name]:.1e}" if one is found[0] else ""
-            print(line(name, one.method, one.solver_calls, one.figures, published), flush=True)
+        for other, one in found[0].baselines.items():
+            row(*cells(name, f"{other} ({one.designs})", one.solver_calls, one.figures))
+        for own in found:
+            published = f"{PUBLISHED[name]:.1e}" if own is found[0] else ""
+            row(*cells(name, own.method, own.solver_calls, own.figures, published))
 
 
-def line(
+def cells(
     setting: str, method: str, calls: int, figures: Mapping[str, Figure], published: str = ""
-) -> str:
+) -> tuple[object, ...]:
     objective, energy = figures["objective"], figures["energy"]
-    cells = (shown(objective), f"{objective.median:.1e}", f"{energy.mean:.0f}", published)
-    return "| " + " | ".join((setting, method, str(calls), *cells)) + " |"
+    found = (small(objective), f"{objective.median:.1e}", f"{energy.mean:.0f}", published)
+    return setting, method, calls, *found
 
 
 def paired(values: Tensor, reference: Tensor) -> str:
@@ -144,8 +140,7 @@ def ablations(table: Table) -> None:
         **{f"diffusion, {n}": (Diffusion(n), told, 1.0, 0.0) for n in (8, 16)},
         **{f"inpainted, {r} x 8": (flow, Inpainted(r), 1.0, 0.0) for r in (1, 4)},
     }
-    print("| setting | prior | evaluations | J (m²/s²) | against the first | energy |")
-    print("|---|---|---|---|---|---|")
+    head("setting", "prior", "evaluations", "J (m²/s²)", "against the first", "energy")
     for name, setting in SETTINGS.items():
         task = BurgersControl(setting, table.designs)
         reference: Tensor | None = None
@@ -157,9 +152,8 @@ def ablations(table: Table) -> None:
                 cost = task.objective(drawn.force)
             reference = cost if reference is None else reference
             energy = task.allowed(drawn.force).square().flatten(1).sum(1).mean().item()
-            cells = (f"{cost.mean().item():.2e}", paired(cost, reference), f"{energy:.0f}")
-            row = (name, kind, f"{drawn.evaluations:.0f}", *cells)
-            print("| " + " | ".join(row) + " |", flush=True)
+            against = (f"{cost.mean().item():.2e}", paired(cost, reference), f"{energy:.0f}")
+            row(name, kind, f"{drawn.evaluations:.0f}", *against)
 
 
 if __name__ == "__main__":

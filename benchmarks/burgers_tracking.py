@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from readme_rows import head, row, small
 
 from physgen.cli import stages
 from physgen.design_tasks.burgers_tracking import REACHES
 from physgen.design_tasks.burgers_tracking_prior import WEIGHTS
 from physgen.design_tasks.burgers_tracking_run import NAME, TrackingOptions, design_tracking
-from physgen.verdict import Figure
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,8 @@ class Table:
     """Folder for the verdicts."""
 
 
-def shown(found: Figure) -> str:
-    half = (found.ci95[1] - found.ci95[0]) / 2
-    return f"{found.mean:.2e} ± {half:.0e}"
-
-
-def row(*cells: object) -> None:
-    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
-
-
 def main(options: Table) -> None:
-    row("reach", "controller", "network", "solver", "$J$, m²/s²", "above", "energy", "seconds")
-    row(*["---"] * 8)
+    head("reach", "controller", "network", "solver", "$J$, m²/s²", "above", "energy", "seconds")
     for name in REACHES:
         asked = TrackingOptions(
             reach=name,
@@ -64,13 +54,13 @@ def main(options: Table) -> None:
                 other,
                 f"{figures['evaluations'].mean:.3g}",
                 f"{found.solver_calls / each:.3g}",
-                shown(figures["objective"]),
-                shown(figures["objective_above"]),
+                small(figures["objective"]),
+                small(figures["objective_above"]),
                 f"{figures['energy'].mean:.0f}",
                 f"{found.seconds:.1f}",
             )
         own = verdict.figures
-        cells = f"{own['evaluations'].mean:.3g}", 0, shown(own["objective"]), ""
+        cells = f"{own['evaluations'].mean:.3g}", 0, small(own["objective"]), ""
         row(name, NAME, *cells, f"{own['energy'].mean:.0f}", f"{verdict.seconds['sampling']:.1f}")
 
 

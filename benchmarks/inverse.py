@@ -22,7 +22,8 @@ from physgen.checkpoint import fingerprint, load_tensors
 from physgen.cli import stages
 from physgen.design_tasks.inverse import EQUATIONS
 from physgen.design_tasks.inverse_prior import weights_of
-from physgen.design_tasks.inverse_run import InverseOptions, design_inverse, plain
+from physgen.design_tasks.inverse_run import InverseOptions, design_inverse
+from physgen.options import plain
 from physgen.verdict import Figure, Verdict, load_verdict
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
+from readme_rows import head, row
 
 from physgen.cli import stages
 from physgen.design_tasks.nbody_design import Descent
@@ -99,13 +100,13 @@ class Row:
 
 
 HEAD = (
-    "| discs | instants | calls | objective, finer | MAE | CinDM | bound | random "
-    "| best of 1000 | CMA-ES (720) | random + polish | designs | NFE |"
+    *("discs", "instants", "calls", "objective, finer", "MAE", "CinDM", "bound", "random"),
+    *("best of 1000", "CMA-ES (720)", "random + polish", "designs", "NFE"),
 )
 
 
 def shown(figure: Figure, digits: int = 3) -> str:
-    return f"{figure.mean:.{digits}f} ± {(figure.ci95[1] - figure.ci95[0]) / 2:.{digits}f}"
+    return f"{figure.mean:.{digits}f} ± {figure.half:.{digits}f}"
 
 
 def both(figures: Mapping[str, Figure]) -> str:
@@ -113,11 +114,11 @@ def both(figures: Mapping[str, Figure]) -> str:
     return ", ".join(f"{figures[name].mean:.3f}" for name in ("objective", "objective_fine"))
 
 
-def line(row: Row, verdict: Verdict) -> str:
+def cells(row: Row, verdict: Verdict) -> tuple[object, ...]:
     logged = LOGGED.get((row.bodies, row.frames)) if row.variant == "classic" else None
     found, searches = verdict.figures, verdict.baselines
     names = ("random", "best of 1000", "CMA-ES", f"random + {row.polish} polish")
-    cells = (
+    return (
         row.bodies if row.variant == "classic" else f"{row.bodies} {row.variant}",
         row.frames,
         verdict.solver_calls,
@@ -129,12 +130,10 @@ def line(row: Row, verdict: Verdict) -> str:
         verdict.designs,
         f"{verdict.network_evaluations:.0f}",
     )
-    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 if __name__ == "__main__":
-    row = tyro.cli(Row)
-    print(HEAD)
-    print("|---" * HEAD.count(" | ") + "|---|")
-    for each in row.rows():
-        print(line(each, each.verdict()), flush=True)
+    asked = tyro.cli(Row)
+    head(*HEAD)
+    for each in asked.rows():
+        row(*cells(each, each.verdict()))

@@ -17,7 +17,8 @@ from scipy import stats
 from physgen.checkpoint import fingerprint, load_tensors
 from physgen.cli import stages
 from physgen.design_tasks.simulate_prior import WEIGHTS
-from physgen.design_tasks.simulate_run import SimulateOptions, design_simulate, plain
+from physgen.design_tasks.simulate_run import SimulateOptions, design_simulate
+from physgen.options import plain
 from physgen.verdict import Figure, Verdict, load_verdict
 
 
@@ -55,8 +56,7 @@ def run(options: SimulateOptions) -> tuple[Verdict, dict[str, np.ndarray]]:
 def cell(figure: Figure | None) -> str:
     if figure is None:
         return f"{'':>17}"
-    half = (figure.ci95[1] - figure.ci95[0]) / 2
-    return f"{figure.mean:>8.3f} ± {half:.3f} "
+    return f"{figure.mean:>8.3f} ± {figure.half:.3f} "
 
 
 SHOWN = ("crps", "coverage90", "spread_skill", "horizon", "spectrum", "residual")

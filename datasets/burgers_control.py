@@ -297,3 +297,25 @@ def load_driven(folder: Path, outer: bool, seconds: int = 1) -> Driven:
         velocities.append(torch.from_numpy(data.fields["velocity"].values)[:, :, None])
         forces.append(torch.from_numpy(data.fields["force"].values)[:, :-1, None])
     return Driven(torch.cat(velocities), torch.cat(forces))
+
+
+def training_data(
+    folder: Path | None, outer: bool, runs: int, seconds: int = 1
+) -> tuple[dict[str, object], Driven]:
+    """How simulations to train on are made, and the simulations: those of a folder, or new ones.
+
+    Arguments:
+        folder: Of a finished data set; None to make them anew.
+        outer: Whether there is force in the outer quarters only.
+        runs: How many to make anew, of the first training seeds.
+        seconds: That each lasts.
+
+    Raises:
+        ValueError: the folder is none to be trained on.
+    """
+    if folder is not None:
+        return origin(folder, outer, seconds), load_driven(folder, outer, seconds)
+    forced = "outer" if outer else "everywhere"
+    data = BurgersControlData(forced=forced, simulations=runs, seconds=seconds)
+    made = {**data.recipe, "seeds": [0, runs - 1], "simulations": runs}
+    return made, simulate(range(runs), outer, seconds=seconds)

@@ -294,6 +294,42 @@ def write_forces(path: Path, flows: Flows, sample: int) -> None:
         writer.writerows([f"{v:.9g}" for v in row] for row in np.stack(columns, 1).tolist())
 
 
+def _vortices(
+    x: np.ndarray, y: np.ndarray, places: np.ndarray, speed: float, radius: float = 0.35
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Velocity, pressure, vorticity and a colour of two rows of vortices in a stream.
+
+    Arguments:
+        x: Of the cells, in m.
+        y: Of the cells, in m.
+        places: Of the vortices along the stream, ``(sample, instant, vortex)``; those of either row
+            take turns.
+        speed: Of the stream, in m/s.
+        radius: Of a vortex, in m.
+    """
+    from scipy.special import exp1
+
+    sign = np.where(np.arange(places.shape[-1]) % 2, 1.0, -1.0)
+    circulation = 2.2 * sign * np.clip(places - 0.4, 0, 1)
+    dx = x[:, None, None] - places[:, :, None, None]
+    dy = y[:, None] - 0.35 * sign
+    s = np.maximum((dx**2 + dy**2) / radius**2, 1e-9)
+    weight = circulation[:, :, None, None]
+    around = weight / (2 * np.pi * radius**2) * -np.expm1(-s) / s
+    drop = (weight / radius) ** 2 / (8 * np.pi**2)
+    velocity = np.stack([speed - (around * dy).sum(-1), (around * dx).sum(-1)], -1)
+    pressure = -(drop * (np.expm1(-s) ** 2 / s + 2 * exp1(s) - 2 * exp1(2 * s))).sum(-1)
+    vorticity = (weight / (np.pi * radius**2) * np.exp(-s)).sum(-1)
+    return velocity, pressure, vorticity, np.exp(-s).max(-1)
+
+
+def _sines(phase: np.ndarray, circles: int) -> np.ndarray:
+    """Drag and lift of some circles, each half a period behind the one before."""
+    phase = phase[..., None] + np.pi * np.arange(circles)
+    shade = 0.05 * np.arange(circles)
+    return np.stack([0.67 + 0.02 * np.cos(2 * phase) - shade, 0.17 * np.sin(phase)], -1)
+
+
 def vortex_row(
     samples: int = 1,
     instants: int = 5,
@@ -315,26 +351,13 @@ def vortex_row(
     are drawn over it: the flow does not know of them, nor do the forces, which are sines. Moving
     circles swing across the stream; each sample starts later.
     """
-    from scipy.special import exp1
-
-    speed, length, radius, pitch = 1.0, 1.0, 0.35, 2.0
+    speed, length, pitch = 1.0, 1.0, 2.0
     x = (np.arange(cells[0]) + 0.5) * (12 / cells[0]) - 2
     y = (np.arange(cells[1]) + 0.5) * (6 / cells[1]) - 3
     time = np.linspace(0, 4, instants)
     late = time + 0.7 * np.arange(samples)[:, None]
     places = (late[..., None] * speed % (2 * pitch)) + pitch * np.arange(-4, 12) - 4.0
-    sign = np.where(np.arange(16) % 2, 1.0, -1.0)
-    circulation = 2.2 * sign * np.clip(places - 0.4, 0, 1)
-    dx = x[:, None, None] - places[:, :, None, None]
-    dy = y[:, None] - 0.35 * sign
-    s = np.maximum((dx**2 + dy**2) / radius**2, 1e-9)
-    weight = circulation[:, :, None, None]
-    around = weight / (2 * np.pi * radius**2) * -np.expm1(-s) / s
-    drop = (weight / radius) ** 2 / (8 * np.pi**2)
-    velocity = np.stack([speed - (around * dy).sum(-1), (around * dx).sum(-1)], -1)
-    pressure = -(drop * (np.expm1(-s) ** 2 / s + 2 * exp1(s) - 2 * exp1(2 * s))).sum(-1)
-    vorticity = (weight / (np.pi * radius**2) * np.exp(-s)).sum(-1)
-    scalar = np.exp(-s).max(-1)
+    velocity, pressure, vorticity, scalar = _vortices(x, y, places, speed)
     poses = late if moving else late[:, :1]
     sway = 0.6 * np.sin(np.pi / 2 * poses) if moving else 0 * poses
     beside = 1.8 * (np.arange(circles) - (circles - 1) / 2)
@@ -347,10 +370,7 @@ def vortex_row(
         for poses in centre
     ]
     steps = np.linspace(0, 4, 40 * instants + 1)
-    phase = 2 * np.pi / (2 * pitch) * (steps + 0.7 * np.arange(samples)[:, None])
-    phase = phase[..., None] + np.pi * np.arange(circles)
-    shade = 0.05 * np.arange(circles)
-    force = np.stack([0.67 + 0.02 * np.cos(2 * phase) - shade, 0.17 * np.sin(phase)], -1)
+    force = _sines(2 * np.pi / (2 * pitch) * (steps + 0.7 * np.arange(samples)[:, None]), circles)
     return Flows(
         name="vortex row",
         time=time.astype(np.float32),

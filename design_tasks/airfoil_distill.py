@@ -154,19 +154,8 @@ class Airfoil(Subject):
 
     def __init__(self, options: AirfoilDistilling) -> None:
         self.options = options
-        self.prior, self.known = read_prior(options.weights)
-
-    @property
-    def name(self) -> str:
-        return "airfoil"
-
-    @property
-    def model(self) -> AirfoilNetwork:
-        return self.prior.network
-
-    @property
-    def facts(self) -> dict[str, object]:
-        return self.known
+        self.prior, known = read_prior(options.weights)
+        super().__init__("airfoil", self.prior.network, known)
 
     @property
     def making(self) -> AirfoilData:

@@ -33,6 +33,7 @@ from physgen.datasets import store
 from physgen.datasets.airfoil import COARSER, WINDOW
 from physgen.datasets.shards import files_of
 from physgen.network import UNet
+from physgen.priors import filled
 from physgen.rounds import Route, route_of
 from physgen.shapes import PerSample
 from physgen.training import Batch
@@ -545,9 +546,5 @@ def read_prior(path: Path) -> tuple[AirfoilPrior, dict[str, object]]:
     )
     spreads = Scales(**{k: tuple(v) for k, v in scales.items()})
     model = architecture.build(spreads, bool(facts.get("velocity", False)))
-    try:
-        model.load_state_dict({name: value.float() for name, value in tensors.items()})
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the network it describes: {error}") from error
-    model = model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = filled(path, model, tensors).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return AirfoilPrior(model, route_of(facts)), facts

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -25,8 +25,10 @@ from physgen.design_tasks.airfoils import Formations, Judged, Trial, judge_each
 from physgen.design_tasks.flow_cases import Formation
 from physgen.design_tasks.flow_simulate import simulate
 from physgen.files import writable_folder, write_json
+from physgen.options import check_default, command, plain
 from physgen.progress import Progress, Silent
 from physgen.report import Picture, write_report
+from physgen.rounds import OWN_LEVELS
 from physgen.solvers.sections import fit_cst, naca4
 from physgen.verdict import Baseline, Figure, Verdict, figure, versions
 
@@ -37,6 +39,8 @@ METHODS: dict[str, Composition] = {
 }
 """How airfoils see one another; ``unguided`` draws formations and asks for nothing."""
 
+WALKED = ("descent.steps", "descent.low", "descent.high")
+"""Options that a distilled prior, which has levels of its own, does not heed."""
 SINGLE = "single"
 """The trial of airfoils that fly alone."""
 REFERENCE = "of the reference"
@@ -340,6 +344,8 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
     """Do all of it, and leave the results in the output folder."""
     task = options.task()
     prior = load_prior(options.weights)
+    if prior.route is not None:
+        check_default(options, WALKED, OWN_LEVELS)
     folder = writable_folder(options.out)
     clock, began = Clock(), time.perf_counter()
     drawn = make(options, task, prior, progress, clock)
@@ -353,7 +359,7 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
     verdict = Verdict(
         task=f"airfoils, {options.bodies} at Reynolds number {options.reynolds:g}",
         method=options.way,
-        options=_plain(asdict(options)),
+        options=plain(options, () if prior.route is None else WALKED),
         seed=options.seed,
         versions=versions(),
         designs=options.designs,
@@ -374,11 +380,6 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
     progress.stage("pictures, VTK series and the report")
     _write(folder, options, task, verdict, drawn, judged, best, progress)
     return verdict
-
-
-def _plain(value: object) -> dict[str, object]:
-    assert isinstance(value, dict)
-    return {k: str(v) if isinstance(v, Path) else v for k, v in value.items()}
 
 
 def _warnings(judged: Judged, verified: dict[str, Judged], best: int) -> tuple[str, ...]:
@@ -411,7 +412,7 @@ def _write(
     best: int,
     progress: Progress,
 ) -> None:
-    write_json(folder / "config.json", _plain(asdict(options)))
+    write_json(folder / "config.json", verdict.options)
     verdict.save(folder / "verdict.json")
     write_designs(folder / "designs.h5", drawn, judged, verdict)
     write_csv(folder / "designs.csv", drawn, judged)
@@ -436,11 +437,7 @@ def _write(
         f"is {100 * change.mean:+.1f} % of what the same airfoils have alone at the same lift "
         f"(median {100 * change.median:+.1f} %, best {100 * change.best:+.1f} %)."
     )
-    command = f"physgen design airfoils --bodies {options.bodies} --designs {options.designs} "
-    command += f"--reynolds {options.reynolds:g} --lift {options.lift:g} --seed {options.seed}"
-    for name, least in (("candidates", 1), ("polish", 0)):
-        value = getattr(options, name)
-        command += f" --{name} {value}" if value > least else ""
+    again = command("design airfoils", options)
     pictures = [
         Picture(folder / "best.png", "The best formation, and each of its airfoils alone: speed."),
         Picture(folder / "front.png", "Drag and lift of all designs, beside the same alone."),
@@ -448,4 +445,4 @@ def _write(
         Picture(folder / "flow" / "flow.gif", "The best formation: vorticity."),
         Picture(folder / "flow" / "sheet.png", "The best formation: vorticity and forces."),
     ]
-    write_report(folder / "report.html", verdict, summary, command, pictures, "drag_change")
+    write_report(folder / "report.html", verdict, summary, again, pictures, "drag_change")

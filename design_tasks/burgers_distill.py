@@ -65,19 +65,8 @@ class Control(Subject):
 
     def __init__(self, options: BurgersDistilling) -> None:
         self.options = options
-        self.prior, self.known = read_prior(options.weights)
-
-    @property
-    def name(self) -> str:
-        return "burgers-control"
-
-    @property
-    def model(self) -> Preconditioned:
-        return self.prior
-
-    @property
-    def facts(self) -> dict[str, object]:
-        return self.known
+        self.prior, known = read_prior(options.weights)
+        super().__init__("burgers-control", self.prior, known)
 
     @property
     def data(self) -> list[object]:
@@ -102,7 +91,7 @@ class Control(Subject):
 
     def save(self, path: Path, model: nn.Module, made: dict[str, object]) -> None:
         assert isinstance(model, Preconditioned)
-        save_prior(path, model, Architecture(**self.known["architecture"]), made)  # type: ignore[arg-type]
+        save_prior(path, model, Architecture(**self.facts["architecture"]), made)  # type: ignore[arg-type]
 
     def scores(self, path: Path, grid: Grid) -> dict[str, float]:
         """The mean objective of one force for each target, in m²/s², in every setting."""

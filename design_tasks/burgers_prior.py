@@ -19,7 +19,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from physgen.checkpoint import load_tensors, save_tensors
 from physgen.condition import Known
 from physgen.datasets.burgers_control import (
     INTERVALS,
@@ -34,6 +33,7 @@ from physgen.energy import Precision
 from physgen.network import LineMixer
 from physgen.path import Rectified
 from physgen.preconditioned import Preconditioned
+from physgen.priors import read_network, save_network
 from physgen.rounds import route_of
 from physgen.shapes import Level, PerSample, State, Trajectory
 from physgen.solvers.evolution import Controls
@@ -382,9 +382,8 @@ def save_prior(
     path: Path, model: Preconditioned, architecture: Architecture, facts: dict[str, object]
 ) -> None:
     """Keep a trained prior, in half precision, with how it was made."""
-    tensors = {name: value.half() for name, value in model.state_dict().items()}
-    prior = {"prior": "burgers-control", "architecture": asdict(architecture)}
-    save_tensors(path, tensors, {**facts, **prior})
+    described = {"architecture": asdict(architecture)}
+    save_network(path, "burgers-control", model, {**facts, **described})
 
 
 def load_prior(path: Path = WEIGHTS) -> Preconditioned:
@@ -404,16 +403,4 @@ def load_prior(path: Path = WEIGHTS) -> Preconditioned:
 
 def read_prior(path: Path) -> tuple[Preconditioned, dict[str, object]]:
     """The network of a trained prior, and the facts that were kept with it."""
-    tensors, facts = load_tensors(path)
-    if facts.get("prior") != "burgers-control":
-        raise ValueError(
-            f"{path} holds no prior for burgers-control: it says {facts.get('prior')!r}"
-        )
-    described = facts["architecture"]
-    assert isinstance(described, dict)
-    model = Architecture(**described).build()
-    try:
-        model.load_state_dict({name: value.float() for name, value in tensors.items()})
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the network it describes: {error}") from error
-    return model.eval().requires_grad_(False), facts
+    return read_network(path, "burgers-control", lambda **of: Architecture(**of).build())

@@ -1,7 +1,7 @@
 """``physgen design burgers-control``: draw, polish, judge, compare, show."""
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,11 +24,14 @@ from physgen.design_tasks.burgers_design import (
 from physgen.design_tasks.burgers_prior import WEIGHTS, read_prior
 from physgen.design_tasks.burgers_searches import compare
 from physgen.files import writable_folder
+from physgen.options import check_default, command, plain
 from physgen.progress import Progress, Silent
-from physgen.rounds import Route, route_of
+from physgen.rounds import OWN_LEVELS, Route, route_of
 from physgen.verdict import Figure, Verdict, figure, versions
 
 METHODS: dict[str, type[Flow] | type[Diffusion]] = {"flow": Flow, "diffusion": Diffusion}
+WALKED = ("method", "evaluations")
+"""Options that a distilled prior, which has a route of its own, does not heed."""
 ASKINGS: dict[str, Asking] = {"told": Told(), "inpainted": Inpainted(3)}
 
 
@@ -102,6 +105,7 @@ class BurgersOptions:
         """
         if route is None:
             return self.way
+        check_default(self, WALKED, OWN_LEVELS)
         if self.known != "told" or self.gamma != 1:
             raise ValueError(
                 "a distilled prior is told the states and has no density to reweight: choose "
@@ -143,7 +147,7 @@ def design_burgers(options: BurgersOptions, progress: Progress | None = None) ->
     verdict = Verdict(
         task=f"burgers-control {options.setting}: {task.setting.about}",
         method=_method(options, way),
-        options=plain(options),
+        options=plain(options, WALKED if isinstance(way, Route) else ()),
         seed=options.seed,
         versions={**versions(), "weights": fingerprint(model.state_dict())},
         designs=options.designs,
@@ -210,11 +214,6 @@ def _method(options: BurgersOptions, way: Way) -> str:
     more = (("aims", options.aims), ("polish", options.polish))
     name = "distilled" if isinstance(way, Route) else options.method
     return " + ".join((name, *(f"{count} {name}" for name, count in more if count)))
-
-
-def plain(options: BurgersOptions) -> dict[str, object]:
-    """As a verdict keeps them."""
-    return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
 
 
 def _figures(options: BurgersOptions, judged: Judged) -> dict[str, Figure]:
@@ -286,15 +285,9 @@ def _report(folder: Path, options: BurgersOptions, verdict: Verdict) -> None:
         f"{options.polish} gradients of the solver, miss their targets by {found} m²/s² in the "
         "mean square."
     )
-    command = (
-        f"physgen design burgers-control --setting {options.setting} --designs {options.designs} "
-        f"--seed {options.seed} --method {options.method} --evaluations {options.evaluations} "
-        f"--known {options.known} --gamma {options.gamma:g} --price {options.price:g} "
-        f"--aims {options.aims} --polish {options.polish}"
-        + ("" if options.weights == WEIGHTS else f" --weights {options.weights}")
-    )
     pictures = [
         Picture(folder / "designs.png", "Best, middling and worst: force, state, last state."),
         Picture(folder / "calls.png", "What the miss falls to with each call of the solver."),
     ]
-    write_report(folder / "report.html", verdict, summary, command, pictures)
+    again = command("design burgers-control", options)
+    write_report(folder / "report.html", verdict, summary, again, pictures)

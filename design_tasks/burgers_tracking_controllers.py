@@ -123,6 +123,7 @@ class Asynchronous(Sampled):
         reach: Where a force may act.
         generator: Source of noise.
         evaluations: For each interval.
+        first: For the first window; as many for each rung as for an interval, if not given.
     """
 
     def __init__(
@@ -131,9 +132,10 @@ class Asynchronous(Sampled):
         reach: Reach,
         generator: torch.Generator,
         evaluations: int = 1,
+        first: int | None = None,
     ) -> None:
         super().__init__(model, reach, generator)
-        self.moving = Moving(Ladder(HORIZON), evaluations, generator)
+        self.moving = Moving(Ladder(HORIZON), evaluations, generator, first)
         self.waiting: Window | None = None
 
     def act(self, interval: int, state: State, wanted: Trajectory) -> Boundary:

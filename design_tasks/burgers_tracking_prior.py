@@ -14,12 +14,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from physgen.asynchronous import Ladder, PreconditionedSteps, StepDenoise, StepLevels
-from physgen.checkpoint import load_tensors, save_tensors
 from physgen.datasets.burgers_control import POINTS, Driven, outer_quarters, steps_of
 from physgen.design_tasks.burgers_control import simulate_sound
 from physgen.design_tasks.burgers_prior import SPREAD, span
 from physgen.design_tasks.burgers_tracking import smooth_noise
 from physgen.network import LineMixer
+from physgen.priors import read_network, save_network
 from physgen.shapes import PerSample, State, Trajectory
 from physgen.solvers.evolution import Controls
 from physgen.training import Batch
@@ -302,9 +302,8 @@ def save_prior(
     path: Path, model: nn.Module, architecture: Architecture, facts: dict[str, object]
 ) -> None:
     """Keep a trained prior, in half precision, with how it was made."""
-    tensors = {name: value.half() for name, value in model.state_dict().items()}
-    prior = {"prior": "burgers-tracking", "architecture": asdict(architecture)}
-    save_tensors(path, tensors, {**facts, **prior})
+    described = {"architecture": asdict(architecture)}
+    save_network(path, "burgers-tracking", model, {**facts, **described})
 
 
 def load_prior(path: Path = WEIGHTS) -> PreconditionedSteps:
@@ -313,16 +312,4 @@ def load_prior(path: Path = WEIGHTS) -> PreconditionedSteps:
     Raises:
         ValueError: the file is missing, truncated, foreign, or another prior.
     """
-    tensors, facts = load_tensors(path)
-    if facts.get("prior") != "burgers-tracking":
-        raise ValueError(
-            f"{path} holds no prior for burgers-tracking: it says {facts.get('prior')!r}"
-        )
-    described = facts["architecture"]
-    assert isinstance(described, dict)
-    model = Architecture(**described).build()
-    try:
-        model.load_state_dict({name: value.float() for name, value in tensors.items()})
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the network it describes: {error}") from error
-    return model.eval().requires_grad_(False)
+    return read_network(path, "burgers-tracking", lambda **of: Architecture(**of).build())[0]

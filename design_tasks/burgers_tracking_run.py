@@ -1,8 +1,7 @@
 """``physgen design burgers-tracking``: act, see, act again; compare, show."""
 
-import shlex
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,7 @@ from physgen.design_tasks.burgers_tracking_controllers import (
 )
 from physgen.design_tasks.burgers_tracking_prior import HORIZON, WEIGHTS, load_prior
 from physgen.files import writable_folder, write_json
+from physgen.options import command, plain
 from physgen.progress import Progress, Silent
 from physgen.verdict import Baseline, Figure, Verdict, figure, versions
 
@@ -52,6 +52,8 @@ class TrackingOptions:
     """Test targets to leave out before the first."""
     evaluations: int = 1
     """Of the network for each interval."""
+    first: int | None = None
+    """Of the network for the first window; fourteen times those for an interval, if not given."""
     baselines: bool = True
     """Whether to let other controllers follow the same targets under the same noise; L-BFGS through
     the solver in every interval takes longest."""
@@ -76,6 +78,8 @@ class TrackingOptions:
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.first is not None and self.first < 1:
+            raise ValueError(f"first must be at least 1, got {self.first}")
 
     def world(self) -> BurgersTracking:
         reach = REACHES[self.reach]
@@ -91,13 +95,13 @@ def design_tracking(options: TrackingOptions, progress: Progress | None = None) 
     progress.stage(f"simulating {options.targets} test trajectories")
     world = options.world()
     generator = torch.Generator().manual_seed(options.seed)
-    own = Asynchronous(model, world.reach, generator, options.evaluations)
+    own = Asynchronous(model, world.reach, generator, options.evaluations, options.first)
     progress.stage(f"following them for {options.intervals} intervals")
     found = world.run(own)
     verdict = Verdict(
         task=f"burgers-tracking {world.reach.name}: {world.reach.about}",
         method=NAME,
-        options={k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()},
+        options=plain(options),
         seed=options.seed,
         versions={**versions(), "weights": fingerprint(model.state_dict())},
         designs=options.targets,
@@ -244,21 +248,8 @@ def _show(
     )
     about = "The middling target: what is wanted, what follows, its force; misses over time."
     pictures = [Picture(folder / "tracking.png", about)]
-    write_report(folder / "report.html", verdict, summary, command(options), pictures)
-
-
-def command(options: TrackingOptions) -> str:
-    """What makes the same figures again: all options that are not the default, but the folder."""
-    words = ["physgen", "design", "burgers-tracking"]
-    for one in fields(options):
-        value = getattr(options, one.name)
-        if one.name == "out" or value == one.default:
-            continue
-        if isinstance(value, bool):
-            words.append(f"--{one.name}" if value else f"--no-{one.name}")
-        else:
-            words += [f"--{one.name}", str(value)]
-    return shlex.join(words)
+    again = command("design burgers-tracking", options)
+    write_report(folder / "report.html", verdict, summary, again, pictures)
 
 
 def _column(values: Tensor) -> np.ndarray:

@@ -7,14 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from physgen import __version__
-from physgen.datasets.burgers_control import (
-    BurgersControlData,
-    Driven,
-    load_driven,
-    origin,
-    simulate,
-)
+from physgen.datasets.burgers_control import Driven, training_data
 from physgen.design_tasks.burgers_tracking import REACHES, SECONDS, BurgersTracking
 from physgen.design_tasks.burgers_tracking_controllers import Asynchronous, Replanned
 from physgen.design_tasks.burgers_tracking_prior import (
@@ -24,8 +17,9 @@ from physgen.design_tasks.burgers_tracking_prior import (
     load_prior,
     save_prior,
 )
-from physgen.files import writable_folder, write_json
-from physgen.training import Report, Schedule, Trainer, draw_curve, processes
+from physgen.files import writable_folder
+from physgen.priors import train_prior
+from physgen.training import Report, Schedule, Trainer, processes
 
 
 @dataclass(frozen=True)
@@ -59,11 +53,9 @@ def train_tracking(options: TrackingTraining, report: Callable[[int], Report]) -
     folder = writable_folder(options.out)
     with processes() as device:
         kinds = (options.everywhere, False), (options.outer, True)
-        made = [_origin(source, kind, options.runs) for source, kind in kinds]
-        everywhere, outer = (
-            Driven(*(part.to(device) for part in _data(source, kind, options.runs)))
-            for source, kind in kinds
-        )
+        found = [training_data(*kind, options.runs, SECONDS) for kind in kinds]
+        made = [one for one, _ in found]
+        everywhere, outer = (Driven(*(part.to(device) for part in data)) for _, data in found)
         torch.manual_seed(options.schedule.seed)
         model = options.network.build().to(device)
         made_of: dict[str, object] = {
@@ -76,36 +68,15 @@ def train_tracking(options: TrackingTraining, report: Callable[[int], Report]) -
         }
         batches = TrackingDraw(everywhere, outer, options.schedule.batch, options.loss)
         trainer = Trainer(model, options.loss, batches, options.schedule, folder, made_of)
-        average = trainer.run(report(options.schedule.steps))
-        if trainer.rank == 0:
-            facts: dict[str, object] = {
-                "command": "physgen train burgers-tracking",
-                "recipe": made_of,
-                "schedule": asdict(options.schedule),
-                "version": __version__,
-            }
-            weights = folder / "burgers-tracking.safetensors"
-            save_prior(weights, average, options.network, facts)
-            scores = score(load_prior(weights))  # of what is kept, rounded
-            kept = {**facts, "scores": scores, "seconds": trainer.seconds}
-            write_json(folder / "burgers-tracking.json", kept)
-            draw_curve(folder / "loss.png", trainer.losses)
-    return folder / "burgers-tracking.safetensors"
 
+        def save(path: Path, model: nn.Module, facts: dict[str, object]) -> None:
+            save_prior(path, model, options.network, facts)
 
-def _data(folder: Path | None, outer: bool, runs: int) -> Driven:
-    if folder is None:
-        return simulate(range(runs), outer, seconds=SECONDS)
-    return load_driven(folder, outer, SECONDS)
+        def scored(path: Path) -> dict[str, float]:
+            return score(load_prior(path))
 
-
-def _origin(folder: Path | None, outer: bool, runs: int) -> dict[str, object]:
-    """How the data are made, whether they are kept or made anew."""
-    if folder is not None:
-        return origin(folder, outer, SECONDS)
-    forced = "outer" if outer else "everywhere"
-    data = BurgersControlData(forced=forced, simulations=runs, seconds=SECONDS)
-    return {**data.recipe, "seeds": [0, runs - 1], "simulations": runs}
+        name = "burgers-tracking"
+        return train_prior(name, trainer, options.schedule, made_of, report, save, scored)
 
 
 def score(model: nn.Module, targets: int = 20, intervals: int = 40) -> dict[str, float]:

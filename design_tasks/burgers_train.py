@@ -5,15 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from physgen import __version__
-from physgen.datasets.burgers_control import (
-    BurgersControlData,
-    Driven,
-    load_driven,
-    origin,
-    simulate,
-)
+from physgen.datasets.burgers_control import Driven, training_data
 from physgen.design_tasks.burgers_control import SETTINGS, BurgersControl
 from physgen.design_tasks.burgers_design import Flow, proposer
 from physgen.design_tasks.burgers_prior import (
@@ -24,9 +18,10 @@ from physgen.design_tasks.burgers_prior import (
     read_prior,
     save_prior,
 )
-from physgen.files import writable_folder, write_json
+from physgen.files import writable_folder
 from physgen.preconditioned import Preconditioned
-from physgen.training import Report, Schedule, Trainer, draw_curve, processes
+from physgen.priors import begun_with, train_prior
+from physgen.training import Report, Schedule, Trainer, processes
 
 
 @dataclass(frozen=True)
@@ -60,11 +55,9 @@ def train_burgers(options: BurgersTraining, report: Callable[[int], Report]) -> 
     folder = writable_folder(options.out)
     with processes() as device:
         kinds = (options.everywhere, False), (options.outer, True)
-        made = [_origin(source, kind, options.runs) for source, kind in kinds]
-        everywhere, outer = (
-            Driven(*(part.to(device) for part in _data(source, kind, options.runs)))
-            for source, kind in kinds
-        )
+        found = [training_data(*kind, options.runs) for kind in kinds]
+        made = [one for one, _ in found]
+        everywhere, outer = (Driven(*(part.to(device) for part in data)) for _, data in found)
         torch.manual_seed(options.schedule.seed)
         model, begun = _first(options)
         model = model.to(device)
@@ -80,22 +73,16 @@ def train_burgers(options: BurgersTraining, report: Callable[[int], Report]) -> 
         loss = options.loss
         batches = ControlDraw(everywhere, outer, options.schedule.batch, loss)
         trainer = Trainer(model, loss, batches, options.schedule, folder, made_of)
-        average = trainer.run(report(options.schedule.steps))
-        if trainer.rank == 0:
-            assert isinstance(average, Preconditioned)
-            facts: dict[str, object] = {
-                "command": "physgen train burgers-control",
-                "recipe": made_of,
-                "schedule": asdict(options.schedule),
-                "version": __version__,
-            }
-            weights = folder / "burgers-control.safetensors"
-            save_prior(weights, average, options.network, facts)
-            scores = score(load_prior(weights))  # of what is kept, rounded
-            kept = {**facts, "scores": scores, "seconds": trainer.seconds}
-            write_json(folder / "burgers-control.json", kept)
-            draw_curve(folder / "loss.png", trainer.losses)
-    return folder / "burgers-control.safetensors"
+
+        def save(path: Path, model: nn.Module, facts: dict[str, object]) -> None:
+            assert isinstance(model, Preconditioned)
+            save_prior(path, model, options.network, facts)
+
+        def scored(path: Path) -> dict[str, float]:
+            return score(load_prior(path))
+
+        name = "burgers-control"
+        return train_prior(name, trainer, options.schedule, made_of, report, save, scored)
 
 
 def _first(options: BurgersTraining) -> tuple[Preconditioned, object]:
@@ -106,25 +93,7 @@ def _first(options: BurgersTraining) -> tuple[Preconditioned, object]:
     """
     if options.initial is None:
         return options.network.build(), None
-    model, facts = read_prior(options.initial)
-    if facts["architecture"] != asdict(options.network):
-        raise ValueError(
-            f"{options.initial} holds a network with {facts['architecture']}, this run trains "
-            f"{asdict(options.network)}: choose the same --network"
-        )
-    return model.requires_grad_(True), {k: v for k, v in facts.items() if k != "architecture"}
-
-
-def _data(folder: Path | None, outer: bool, runs: int) -> Driven:
-    return simulate(range(runs), outer) if folder is None else load_driven(folder, outer)
-
-
-def _origin(folder: Path | None, outer: bool, runs: int) -> dict[str, object]:
-    """How the data are made, whether they are kept or made anew."""
-    if folder is not None:
-        return origin(folder, outer)
-    data = BurgersControlData(forced="outer" if outer else "everywhere", simulations=runs)
-    return {**data.recipe, "seeds": [0, runs - 1], "simulations": runs}
+    return begun_with(options.initial, asdict(options.network), read_prior)
 
 
 def score(model: Preconditioned, targets: int = 50) -> dict[str, float]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from physgen.consistent import Consistent, Relaxation
 from physgen.design_tasks.inverse import COEFFICIENT, STATE, Draws, Equation, InverseTask, Pairs
 from physgen.design_tasks.inverse_prior import InversePrior, Standard
+from physgen.distillation import Student
 from physgen.energy import Score
 from physgen.grid import Grid, log_snr
 from physgen.predictor import DPMpp2M, Predictor
@@ -70,7 +71,7 @@ class Guidance:
     """How the sum is walked down."""
 
     levels: int = 20
-    """Noise levels, one evaluation of the prior each."""
+    """Noise levels, one evaluation of the prior each; a distilled prior has its own."""
     residual: float = 0.9
     """Share of the step towards the equation that is taken without noise, from 0 (none) to 1."""
     level: float = 1.0
@@ -123,8 +124,11 @@ def draw(
     predictor: Predictor | None = None,
     progress: Progress | None = None,
 ) -> Drawn:
-    """So many pairs for each case."""
+    """So many pairs for each case; a distilled prior has levels and a way down of its own."""
     guidance = Guidance() if guidance is None else guidance
+    grid, predictor = guidance.grid, DPMpp2M() if predictor is None else predictor
+    if isinstance(prior.denoiser, Student):
+        grid, predictor = prior.denoiser.grid, prior.denoiser.predictor
     progress = Silent() if progress is None else progress
     began, found, cases = time.perf_counter(), [], len(task.truth)
     for first in range(0, cases, CASES_AT_ONCE):
@@ -133,12 +137,12 @@ def draw(
         x = sample(
             term(prior, seen, guidance, task.cells),
             noise,
-            guidance.grid,
-            DPMpp2M() if predictor is None else predictor,
+            grid,
+            predictor,
             generator,
         )
         found.append(prior.standard.physical(x.double()).unflatten(0, (-1, count)))
         progress.share(min(1.0, (first + CASES_AT_ONCE) / cases))
     exact = prior.equation.gaussian and guidance.residual > 0
-    solutions = guidance.levels if exact else 0
-    return Drawn(torch.cat(found), guidance.levels, solutions, time.perf_counter() - began)
+    solutions = grid.steps if exact else 0
+    return Drawn(torch.cat(found), grid.steps, solutions, time.perf_counter() - began)

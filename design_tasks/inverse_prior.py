@@ -20,7 +20,9 @@ from physgen.checkpoint import load_tensors, save_tensors
 from physgen.corrected import Corrected, CorrectedDenoiser, Correcting
 from physgen.denoiser import Denoiser
 from physgen.design_tasks.inverse import Equation, Pairs
+from physgen.distillation import Noising, Student
 from physgen.principal import Images, Principal, fitted
+from physgen.rounds import route_of
 from physgen.shapes import Sample
 from physgen.training import Batch
 
@@ -81,7 +83,7 @@ class PairDraw:
         loss: What draws noise levels and noise.
     """
 
-    def __init__(self, samples: Pairs, images: Images, batch: int, loss: Correcting) -> None:
+    def __init__(self, samples: Pairs, images: Images, batch: int, loss: Noising) -> None:
         self.samples, self.images, self.batch, self.loss = samples, images, batch, loss
 
     def __call__(self, step: int, generator: torch.Generator) -> Batch:
@@ -176,7 +178,7 @@ def save_prior(
 
 
 def load_prior(equation: Equation, path: Path | None = None) -> InversePrior:
-    """A trained prior, the one that ships if no file is named.
+    """A trained prior, the one that ships if no file is named; or a distilled one with its own levels.
 
     Raises:
         ValueError: the file is missing, truncated, foreign, or another prior.
@@ -205,7 +207,13 @@ def load_prior(equation: Equation, path: Path | None = None) -> InversePrior:
             model.load_state_dict(network)
         except RuntimeError as error:
             raise ValueError(f"{path} does not fit the network it describes: {error}") from error
-        denoiser = CorrectedDenoiser(model.eval().requires_grad_(False))
+        model = model.eval().requires_grad_(False)
+        route = route_of(facts)
+        denoiser = (
+            CorrectedDenoiser(model)
+            if route is None
+            else Student(model, route.grid, route.predictor, gaussian.sigma_data)
+        )
         shares = tensors["shares"]
     standard = Standard(mean, tensors["scale"].double())
     return InversePrior(equation, standard, gaussian, denoiser, shares, facts)

@@ -1,9 +1,8 @@
 """``physgen design inverse``: see a little, draw both fields, judge, compare, show."""
 
-import shlex
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -28,8 +27,11 @@ from physgen.design_tasks.inverse import (
 from physgen.design_tasks.inverse_design import Guidance, draw
 from physgen.design_tasks.inverse_prior import InversePrior, load_prior, weights_of
 from physgen.design_tasks.inverse_searches import compare
+from physgen.distillation import Student
 from physgen.files import writable_folder
+from physgen.options import check_default, command, plain
 from physgen.progress import Progress, Silent
+from physgen.rounds import OWN_LEVELS
 from physgen.verdict import Figure, Verdict, figure, versions
 
 LOOKS: dict[str, Callable[["InverseOptions"], Look]] = {
@@ -39,6 +41,8 @@ LOOKS: dict[str, Callable[["InverseOptions"], Look]] = {
     "hole": lambda options: AroundHole(options.hole),
     "whole": lambda options: AroundHole(0.0),
 }
+WALKED = ("guidance.levels",)
+"""Options that a distilled prior, which has levels of its own, does not heed."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,8 @@ def design_inverse(options: InverseOptions, progress: Progress | None = None) ->
     """Do all of it, and leave the results in the output folder."""
     progress = Silent() if progress is None else progress
     prior = load_prior(EQUATIONS[options.equation], options.weights)
+    if isinstance(prior.denoiser, Student):
+        check_default(options, WALKED, OWN_LEVELS)
     folder = writable_folder(options.out)
     began = time.perf_counter()
     progress.stage(f"solving {options.cases} test cases")
@@ -141,7 +147,7 @@ def design_inverse(options: InverseOptions, progress: Progress | None = None) ->
     verdict = Verdict(
         task=f"inverse {options.equation}, {options.problem}: {_seen(options)}",
         method="prior and residual" if options.guidance.residual else "prior",
-        options=plain(options),
+        options=plain(options, WALKED if isinstance(prior.denoiser, Student) else ()),
         seed=options.seed,
         versions={**versions(), "weights": fingerprint(load_tensors(path)[0])},
         designs=options.cases,
@@ -157,7 +163,7 @@ def design_inverse(options: InverseOptions, progress: Progress | None = None) ->
             "judging": done - judging,
             "total": time.perf_counter() - began,
         },
-        warnings=warnings(options, judged),
+        warnings=warnings(options, judged, drawn.evaluations),
         files=FILES,
     )
     progress.stage("writing pictures, VTK images and the report")
@@ -185,11 +191,6 @@ def _seen(options: InverseOptions) -> str:
     return f"{said[options.look]}, noise {options.noise:g}"
 
 
-def plain(options: InverseOptions) -> dict[str, object]:
-    """As a verdict keeps them."""
-    return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
-
-
 def figures(judged: Judged) -> dict[str, Figure]:
     """All of them, none with a unit."""
     return {name: figure(values, "1") for name, values in vars(judged).items()}
@@ -204,8 +205,14 @@ def _of(equation: Equation) -> str:
     return "" if equation.coverage == "coverage90" else f" of the {equation.fields[STATE]}"
 
 
-def warnings(options: InverseOptions, judged: Judged) -> tuple[str, ...]:
-    """What a reader of the figures should know."""
+def warnings(
+    options: InverseOptions, judged: Judged, levels: int | None = None
+) -> tuple[str, ...]:
+    """What a reader of the figures should know.
+
+    Arguments:
+        levels: That the sum was walked down, where they are not those of the options.
+    """
     said = []
     equation, guidance = EQUATIONS[options.equation], options.guidance
     covered = getattr(judged, equation.coverage).mean().item()
@@ -228,7 +235,7 @@ def warnings(options: InverseOptions, judged: Judged) -> tuple[str, ...]:
             "draws add are intervals."
         )
     elif guidance.residual:
-        sweeps = guidance.levels * guidance.sweeps * options.draws
+        sweeps = (levels or guidance.levels) * guidance.sweeps * options.draws
         said.append(
             f"The equation was heeded by {sweeps} sweeps of its residual for each case, which are no "
             "solutions and not counted as calls of the solver."
@@ -273,20 +280,13 @@ def _report(folder: Path, options: InverseOptions, verdict: Verdict) -> None:
                 f" '{name}' was run for the first {row.designs} cases, where its error less "
                 f"that of the draws is {above}."
             )
-    guidance = options.guidance
-    command = (
-        f"physgen design inverse --equation {options.equation} --problem {options.problem} "
-        f"--look {options.look} --sensors {options.sensors} --blocks {options.blocks} "
-        f"--hole {options.hole:g} --noise {options.noise:g} --cases {options.cases} "
-        f"--draws {options.draws} --seed {options.seed} --skip {options.skip} "
-        f"--guidance.levels {guidance.levels} --guidance.residual {guidance.residual:g} "
-        f"--guidance.level {guidance.level:g} --guidance.sweeps {guidance.sweeps} "
-        f"--baselines {options.baselines} --gradients {options.gradients}"
-    )
-    if options.weights is not None:
-        command += f" --weights {shlex.quote(str(options.weights))}"
     caption = "A middling case: truth and what is seen of it, mean, width of the interval, draws."
     pictures = [Picture(folder / "fields.png", caption)]
     write_report(
-        folder / "report.html", verdict, summary, command, pictures, main="relative_error"
+        folder / "report.html",
+        verdict,
+        summary,
+        command("design inverse", options),
+        pictures,
+        main="relative_error",
     )

@@ -55,19 +55,8 @@ class Discs(Subject):
 
     def __init__(self, options: NBodyDistilling) -> None:
         self.options = options
-        self.prior, self.known = read_prior(options.weights)
-
-    @property
-    def name(self) -> str:
-        return "nbody"
-
-    @property
-    def model(self) -> Preconditioned:
-        return self.prior
-
-    @property
-    def facts(self) -> dict[str, object]:
-        return self.known
+        self.prior, known = read_prior(options.weights)
+        super().__init__("nbody", self.prior, known)
 
     @property
     def data(self) -> list[object]:
@@ -90,7 +79,7 @@ class Discs(Subject):
 
     def save(self, path: Path, model: nn.Module, made: dict[str, object]) -> None:
         assert isinstance(model, Preconditioned)
-        save_prior(path, model, Architecture(**self.known["architecture"]), made)  # type: ignore[arg-type]
+        save_prior(path, model, Architecture(**self.facts["architecture"]), made)  # type: ignore[arg-type]
 
     def scores(self, path: Path, grid: Grid) -> dict[str, float]:
         """How far walks end from the prior's, and ``mae``, the mean distance of motions to what the

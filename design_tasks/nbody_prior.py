@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.checkpoint import load_tensors, save_tensors
 from physgen.denoiser import Denoiser, Learned
 from physgen.distillation import Noising, Student
 from physgen.network import TrajectoryTransformer
 from physgen.preconditioned import Preconditioned
+from physgen.priors import read_network, save_network
 from physgen.rounds import route_of
 from physgen.solvers.discs import Discs, no_boundary
 from physgen.solvers.solver import rollout
@@ -162,9 +162,7 @@ def save_prior(
     path: Path, model: Preconditioned, architecture: Architecture, facts: dict[str, object]
 ) -> None:
     """Keep a trained prior, in half precision, with how it was made."""
-    tensors = {name: value.half() for name, value in model.state_dict().items()}
-    prior = {"prior": "nbody", "architecture": asdict(architecture)}
-    save_tensors(path, tensors, {**facts, **prior})
+    save_network(path, "nbody", model, {**facts, "architecture": asdict(architecture)})
 
 
 def load_prior(path: Path = WEIGHTS) -> Denoiser:
@@ -180,14 +178,4 @@ def load_prior(path: Path = WEIGHTS) -> Denoiser:
 
 def read_prior(path: Path) -> tuple[Preconditioned, dict[str, object]]:
     """The network of a trained prior, and the facts that were kept with it."""
-    tensors, facts = load_tensors(path)
-    if facts.get("prior") != "nbody":
-        raise ValueError(f"{path} holds no prior for nbody: it says {facts.get('prior')!r}")
-    described = facts["architecture"]
-    assert isinstance(described, dict)
-    model = Architecture(**described).build()
-    try:
-        model.load_state_dict({name: value.float() for name, value in tensors.items()})
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the network it describes: {error}") from error
-    return model.eval().requires_grad_(False), facts
+    return read_network(path, "nbody", lambda **described: Architecture(**described).build())

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -23,10 +23,13 @@ from physgen.design_tasks.nbody_design import (
     windows,
 )
 from physgen.design_tasks.nbody_prior import WEIGHTS, load_prior
+from physgen.distillation import Student
 from physgen.energy import Score
 from physgen.files import writable_folder
+from physgen.options import check_default, command, plain
 from physgen.progress import Progress
 from physgen.report import Picture, write_report
+from physgen.rounds import OWN_LEVELS
 from physgen.search import Found, best_of, polish
 from physgen.verdict import Baseline, Figure, Verdict, figure, versions
 
@@ -36,6 +39,8 @@ METHODS: dict[str, Composition] = {
     "sum": SumOfPairs(),
 }
 """Compositions of the prior; ``cindm`` is the published procedure."""
+WALKED = ("descent.steps", "descent.highest", "descent.lowest")
+"""Options that a distilled prior, which has levels of its own, does not heed."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,8 @@ def design_nbody(options: NBodyOptions, progress: Progress = SILENT) -> Verdict:
     """Do all of it, and leave the results in the output folder."""
     task = options.task()
     prior = load_prior(options.weights)
+    if isinstance(prior, Student):
+        check_default(options, WALKED, OWN_LEVELS)
     folder = writable_folder(options.out)
     began = time.perf_counter()
     progress.stage(
@@ -164,7 +171,7 @@ def design_nbody(options: NBodyOptions, progress: Progress = SILENT) -> Verdict:
     verdict = Verdict(
         task=f"nbody {options.variant}, {options.bodies} bodies, {options.frames} instants",
         method=options.method + (f" + {options.polish} polish" if options.polish else ""),
-        options=_plain(asdict(options)),
+        options=plain(options, WALKED if isinstance(prior, Student) else ()),
         seed=options.seed,
         versions=versions(),
         designs=options.designs,
@@ -202,11 +209,6 @@ FILES = (
     "simulated.pvd",
     "box.vtp",
 )
-
-
-def _plain(value: object) -> dict[str, object]:
-    assert isinstance(value, dict)
-    return {k: str(v) if isinstance(v, Path) else v for k, v in value.items()}
 
 
 def polished(task: NBody, design: Design, calls: int, candidates: int = 1) -> Found:
@@ -274,15 +276,11 @@ def _write(
         f"drawn from a prior of two discs over 24. The true solver puts them at {found} from "
         "the centre."
     )
-    command = (
-        f"physgen design nbody --bodies {options.bodies} --frames {options.frames} "
-        f"--designs {options.designs} --seed {options.seed} --variant {options.variant} "
-        f"--method {options.method} --polish {options.polish}"
-    )
     pictures = [
         Picture(folder / "design.gif", "Generated discs (outlines) over simulated ones (filled)."),
         Picture(folder / "trajectories.png", "Designs from the best to the worst."),
         Picture(folder / "objective.png", "All designs, beside the bound and the baselines."),
     ]
-    write_report(folder / "report.html", verdict, summary, command, pictures)
+    again = command("design nbody", options)
+    write_report(folder / "report.html", verdict, summary, again, pictures)
     verdict.save(folder / "verdict.json")

@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from physgen import __version__
 from physgen.datasets.nbody import load_motion
 from physgen.design_tasks.nbody_prior import (
     FRAMES,
@@ -18,10 +17,11 @@ from physgen.design_tasks.nbody_prior import (
     scaled,
     simulated,
 )
-from physgen.files import writable_folder, write_json
+from physgen.files import writable_folder
 from physgen.preconditioned import Denoising, Preconditioned
+from physgen.priors import begun_with, train_prior
 from physgen.sharing import Gradients, Weights
-from physgen.training import Report, Schedule, Trainer, draw_curve, processes
+from physgen.training import Report, Schedule, Trainer, processes
 
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Noise levels at which a trained prior is scored."""
@@ -91,22 +91,15 @@ def train_nbody(options: NBodyTraining, report: Callable[[int], Report]) -> Path
             *(model, options.noise, draw, options.schedule, folder, made_of),
             sharing=options.sharing,
         )
-        average = trainer.run(report(options.schedule.steps))
-        if trainer.rank == 0:
-            assert isinstance(average, Preconditioned)
-            facts: dict[str, object] = {
-                "command": "physgen train nbody",
-                "recipe": made_of,
-                "schedule": asdict(options.schedule),
-                "version": __version__,
-            }
-            weights = folder / "nbody.safetensors"
-            save_prior(weights, average, options.network, facts)
-            scores = score(read_prior(weights)[0], options.noise)  # of what is kept, rounded
-            kept = {**facts, "scores": scores, "seconds": trainer.seconds}
-            write_json(folder / "nbody.json", kept)
-            draw_curve(folder / "loss.png", trainer.losses)
-    return folder / "nbody.safetensors"
+
+        def save(path: Path, model: nn.Module, facts: dict[str, object]) -> None:
+            assert isinstance(model, Preconditioned)
+            save_prior(path, model, options.network, facts)
+
+        def scored(path: Path) -> dict[str, float]:
+            return score(read_prior(path)[0], options.noise)
+
+        return train_prior("nbody", trainer, options.schedule, made_of, report, save, scored)
 
 
 def _first(options: NBodyTraining) -> tuple[Preconditioned, object]:
@@ -117,13 +110,7 @@ def _first(options: NBodyTraining) -> tuple[Preconditioned, object]:
     """
     if options.initial is None:
         return options.network.build(), None
-    model, facts = read_prior(options.initial)
-    if facts["architecture"] != asdict(options.network):
-        raise ValueError(
-            f"{options.initial} holds a network with {facts['architecture']}, this run trains "
-            f"{asdict(options.network)}: choose the same --network"
-        )
-    return model.requires_grad_(True), {k: v for k, v in facts.items() if k != "architecture"}
+    return begun_with(options.initial, asdict(options.network), read_prior)
 
 
 @torch.no_grad()

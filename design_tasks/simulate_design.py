@@ -1,7 +1,7 @@
 """Drawing ensembles: the prior, what is seen, and the equation, as one sum, window after window."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -9,11 +9,12 @@ from physgen.asynchronous import StepDenoise
 from physgen.consistent import Consistent, Relaxation
 from physgen.corrected_windows import KNOWN
 from physgen.design_tasks.simulate import Ensembles, Flow, SimulateTask
-from physgen.design_tasks.simulate_prior import FRAMES, SimulatePrior
+from physgen.design_tasks.simulate_prior import FRAMES, LED, SimulatePrior
 from physgen.energy import Score
 from physgen.grid import Grid, log_snr
 from physgen.predictor import DPMpp2M
 from physgen.progress import Progress, Silent
+from physgen.rounds import Route
 from physgen.unrolled import Frame, Frames, Unrolling, alone
 
 LOWEST, HIGHEST = 0.01, 30.0
@@ -52,7 +53,7 @@ class Walk:
     """How the sum is walked down."""
 
     levels: int = 8
-    """Noise levels for each window."""
+    """Noise levels for each window; a distilled prior has its own."""
     overlap: int = 2
     """Frames of a window that the next one goes on from."""
     residual: float = 0.0
@@ -87,6 +88,21 @@ class Walk:
     def unrolling(self) -> Unrolling:
         return Unrolling(FRAMES, self.overlap, self.grid, DPMpp2M(), KNOWN)
 
+    def unrolled(self, route: Route | None) -> Unrolling:
+        """By the levels of a distilled prior, if it is one.
+
+        Raises:
+            ValueError: windows overlap by more frames than it was taught.
+        """
+        if route is None:
+            return self.unrolling
+        if self.overlap > LED:
+            raise ValueError(
+                f"windows of a distilled prior are led by at most {LED} frames, got an overlap of "
+                f"{self.overlap}"
+            )
+        return replace(self.unrolling, grid=route.grid, predictor=route.predictor)
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -113,9 +129,14 @@ def draw(
 
     Arguments:
         denoise: The clean estimate of windows; that of the prior, if not given.
+
+    Raises:
+        ValueError: windows of a distilled prior overlap by more frames than it was taught.
     """
     walk = Walk() if walk is None else walk
-    denoise = prior.denoise if denoise is None else denoise
+    unrolling = walk.unrolling
+    if denoise is None:
+        denoise, unrolling = prior.denoise, walk.unrolled(prior.route)
     progress = Silent() if progress is None else progress
     flow = walk.flow
 
@@ -126,11 +147,11 @@ def draw(
 
     began, found = time.perf_counter(), []
     seen = task.seen.float().repeat_interleave(count, 0)
-    frames, unrolling = task.frames + 1, walk.unrolling
+    frames = task.frames + 1
     parts = seen.split(AT_ONCE)
     for k, part in enumerate(parts):
         found.append(unrolling.draw(denoise, part, task.noise, frames, generator, lift))
         progress.share((k + 1) / len(parts))
     members = torch.cat(found).unflatten(0, (-1, count))
-    heeded = (frames - 1) * walk.levels if walk.residual else 0
+    heeded = (frames - 1) * unrolling.grid.steps if walk.residual else 0
     return Drawn(members, unrolling.evaluations(frames), heeded, time.perf_counter() - began)

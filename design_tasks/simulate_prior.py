@@ -17,6 +17,8 @@ from torch import Tensor
 from physgen.asynchronous import StepDenoise
 from physgen.checkpoint import load_tensors, save_tensors
 from physgen.corrected_windows import CorrectedWindows
+from physgen.priors import filled
+from physgen.rounds import Route, route_of
 from physgen.stationary import Stationary
 
 FRAMES = 8
@@ -24,6 +26,8 @@ FRAMES = 8
 WEIGHTS = Path(__file__).resolve().parent / "weights" / "simulate.safetensors"
 """The prior that ships with the package."""
 NAMES = ("prior", "surrogate")
+LED = 2
+"""The most frames that windows of a distilled prior are led by."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class SimulatePrior:
     surrogate: CorrectedWindows
     facts: Mapping[str, object]
     """How it was made."""
+    route: Route | None = None
+    """How the frames of a window are drawn, if the prior is a distilled one."""
 
     @property
     def denoise(self) -> StepDenoise:
@@ -84,7 +90,7 @@ def save_prior(
 
 
 def load_prior(path: Path | None = None) -> SimulatePrior:
-    """A trained prior, the one that ships if no file is named.
+    """A trained prior, the one that ships if no file is named; or a distilled one with its own levels.
 
     Raises:
         ValueError: the file is missing, truncated, foreign, or another prior.
@@ -101,13 +107,8 @@ def load_prior(path: Path | None = None) -> SimulatePrior:
     for name, law in zip(NAMES, (base, base.first(2)), strict=True):
         model = architecture.build(law)
         below = f"{name}."
-        held = {
-            k.removeprefix(below): v.float() for k, v in tensors.items() if k.startswith(below)
-        }
-        try:
-            model.load_state_dict(held)
-        except RuntimeError as error:
-            raise ValueError(f"{path} does not fit the network it describes: {error}") from error
-        models[name] = model.eval().requires_grad_(False)
+        held = {k.removeprefix(below): v for k, v in tensors.items() if k.startswith(below)}
+        models[name] = filled(path, model, held)
     scale = tensors["scale"].item()
-    return SimulatePrior(scale, base, models["prior"], models["surrogate"], facts)
+    networks = models["prior"], models["surrogate"]
+    return SimulatePrior(scale, base, *networks, facts, route_of(facts))

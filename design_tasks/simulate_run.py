@@ -1,9 +1,8 @@
 """``physgen design simulate``: see a start, draw what becomes of it, judge, compare, show."""
 
-import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -15,11 +14,15 @@ from physgen.design_tasks.simulate_prior import WEIGHTS, SimulatePrior, load_pri
 from physgen.design_tasks.simulate_searches import compare, rivals
 from physgen.ensemble import check_members
 from physgen.files import writable_folder
+from physgen.options import check_default, command, plain
 from physgen.progress import Progress, Silent
+from physgen.rounds import OWN_LEVELS
 from physgen.verdict import Baseline, Figure, Verdict, figure, versions
 
 UNITS = {"horizon": "s"}
 """Of figures that have one."""
+WALKED = ("walk.levels",)
+"""Options that a distilled prior, which has levels of its own, does not heed."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class SimulateOptions:
     baselines: bool = True
     """Whether to compare with a surrogate, solvers and others."""
     weights: Path | None = None
-    """A trained prior; the one that ships if not given."""
+    """A trained prior, or a distilled one; the one that ships if not given."""
     out: Path = Path("runs/simulate")
     """Folder for verdict, fields, pictures and report."""
 
@@ -91,6 +94,9 @@ def design_simulate(options: SimulateOptions, progress: Progress | None = None) 
     """Do all of it, and leave the results in the output folder."""
     progress = Silent() if progress is None else progress
     prior = load_prior(options.weights)
+    if prior.route is not None:
+        check_default(options, WALKED, OWN_LEVELS)
+    options.walk.unrolled(prior.route)  # refuse an overlap that was not taught
     folder = writable_folder(options.out)
     began = time.perf_counter()
     progress.stage(f"solving {options.cases} test cases")
@@ -106,7 +112,7 @@ def design_simulate(options: SimulateOptions, progress: Progress | None = None) 
     verdict = Verdict(
         task=f"simulate {options.time:g} s from a start with noise {options.noise:g}",
         method="prior and residual" if options.walk.residual else "prior",
-        options=plain(options),
+        options=plain(options, () if prior.route is None else WALKED),
         seed=options.seed,
         versions={**versions(), "weights": fingerprint(load_tensors(path)[0])},
         designs=options.cases,
@@ -144,11 +150,6 @@ def design_simulate(options: SimulateOptions, progress: Progress | None = None) 
     _report(folder, options, verdict)
     verdict.save(folder / "verdict.json")
     return verdict
-
-
-def plain(options: SimulateOptions) -> dict[str, object]:
-    """As a verdict keeps them."""
-    return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
 
 
 def figures(judged: Judged) -> dict[str, Figure]:
@@ -216,21 +217,10 @@ def _report(folder: Path, options: SimulateOptions, verdict: Verdict) -> None:
         f"{found['spread_skill'].mean:.2f} times the error of their mean, which is correlated with the "
         f"truth by {0.8} or more for {found['horizon'].mean:.0f} s."
     )
-    walk = options.walk
-    command = (
-        f"physgen design simulate --cases {options.cases} --members {options.members} "
-        f"--time {options.time:g} --noise {options.noise:g} --seed {options.seed} "
-        f"--skip {options.skip} --walk.levels {walk.levels} --walk.overlap {walk.overlap} "
-        f"--walk.residual {walk.residual:g} --walk.level {walk.level:g} "
-        f"--walk.points {walk.points} --walk.dt {walk.dt:g}"
-    )
-    if not options.baselines:
-        command += " --no-baselines"
-    if options.weights is not None:
-        command += f" --weights {shlex.quote(str(options.weights))}"
     caption = (
         "A middling case: truth, mean and spread of the members, two of them; below, figures of all "
         "methods by lead time."
     )
     pictures = [Picture(folder / "simulate.png", caption)]
-    write_report(folder / "report.html", verdict, summary, command, pictures, main="crps")
+    again = command("design simulate", options)
+    write_report(folder / "report.html", verdict, summary, again, pictures, main="crps")

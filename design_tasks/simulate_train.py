@@ -1,6 +1,6 @@
 """``physgen train simulate``: the prior of windows of a chaotic velocity, and its surrogate."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from physgen.corrected_windows import (
 from physgen.design_tasks.simulate import TRAINED, data, trajectories
 from physgen.design_tasks.simulate_prior import FRAMES, Architecture, save_prior
 from physgen.files import writable_folder, write_json
+from physgen.options import command
 from physgen.stationary import Windows, stationary_law
 from physgen.training import Batch, Report, Schedule, Trainer, draw_curve, processes
 
@@ -58,18 +59,6 @@ class SimulateTraining:
         for name, least in (("simulations", 1), ("frames", 2 * FRAMES)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-
-    @property
-    def command(self) -> str:
-        """What makes this prior again, but for the network's shape and what it is asked for."""
-        plan = self.schedule
-        return (
-            f"physgen train simulate --simulations {self.simulations} "
-            f"--frames {self.frames} "
-            f"--schedule.steps {plan.steps} --schedule.batch {plan.batch} "
-            f"--schedule.rate {plan.rate:g} --schedule.decay {plan.decay:g} "
-            f"--schedule.seed {plan.seed}"
-        )
 
 
 class WindowDraw:
@@ -144,7 +133,8 @@ def train_simulate(options: SimulateTraining, report: Callable[[int], Report]) -
         "rates": [plan.rate, plan.other_rate],
         "seed": plan.seed,
     }
-    facts: dict[str, object] = {"command": options.command, "version": __version__}
+    said = command("train simulate", options)
+    facts: dict[str, object] = {"command": said, "version": __version__}
     tell = report(2 * plan.steps)
     with processes() as device:
         runs: dict[str, Trainer] = {}
@@ -171,16 +161,20 @@ def train_simulate(options: SimulateTraining, report: Callable[[int], Report]) -
             networks = {name: _kept(run) for name, run in runs.items()}
             save_prior(weights, scale, base, options.network, networks, facts)
             held = trajectories(made, range(seeds.stop, seeds.stop + HELD_OUT))
-            unseen = (held / scale).float()
-            scores = {
-                "seconds": {name: run.seconds for name, run in runs.items()},
-                "shares": shares_of(networks["prior"], unseen, 0.02),
-                "surrogate_share": surrogate_share(networks["surrogate"], unseen),
-            }
-            write_json(weights.with_suffix(".json"), {**facts, **scores})
+            seconds = {name: run.seconds for name, run in runs.items()}
+            scores = _scores(networks, (held / scale).float())
+            write_json(weights.with_suffix(".json"), {**facts, "seconds": seconds, **scores})
             for name, run in runs.items():
                 draw_curve(folder / f"{name}.png", run.losses)
     return weights
+
+
+def _scores(networks: Mapping[str, CorrectedWindows], unseen: Known) -> dict[str, object]:
+    """What both networks leave of the squared error of linear estimates."""
+    return {
+        "shares": shares_of(networks["prior"], unseen, 0.02),
+        "surrogate_share": surrogate_share(networks["surrogate"], unseen),
+    }
 
 
 def _kept(run: Trainer) -> CorrectedWindows:

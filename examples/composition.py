@@ -8,7 +8,6 @@ need, with the constants above it. A panel has draws over the contours of what t
 exact draws; that of exact draws from others is in the first.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from physgen.meter import Metered
 from physgen.predictor import DDIM, Ancestral
 from physgen.sampler import AsMarginal, Resample, anneal, sample, unit_noise
 from physgen.testbeds import bars, ring, source
-from physgen.testbeds.gallery import Panel, paint
+from physgen.testbeds.gallery import Method, Panel, show
 from physgen.testbeds.observations import observe
 from physgen.testbeds.product import ring_and_three
 
@@ -142,7 +141,7 @@ def observations_corrected(count: int) -> Panel:
     return Panel(bed.posterior(), bed.posterior().sample(count, source(1)), x)
 
 
-GALLERY: dict[str, Callable[[int], Panel]] = {
+GALLERY: dict[str, Method] = {
     "product: exact draws": exact_draws,
     "product: flow of the sum": flow_of_probability,
     "product: carried only": carried,
@@ -170,10 +169,7 @@ class Options:
 
 
 def main(options: Options) -> None:
-    panels = {name: method(options.count) for name, method in GALLERY.items()}
-    for name, panel in panels.items():
-        print(f"{name}: {panel.apart:.3f} {panel.caption}")
-    paint(options.out, panels)
+    show(options.out, GALLERY, options.count)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def progressive(options: Options) -> dict[int, Walk]:
     grid, model, walks = FINE, network(), dict[int, Walk]()
     while grid.steps > 1:
         stride = 4 if grid == FINE else 2
-        objective = Taught(Leap(teacher, grid, stride, SPREAD), OnGrid(grid.every(stride)), SPREAD)
+        objective = Taught(Leap(teacher, grid, stride), OnGrid(grid.every(stride)), SPREAD)
 
         def draw(step: int, generator: torch.Generator, own: Taught = objective) -> Batch:
             return own.draw(LAW.sample(256, generator), generator)

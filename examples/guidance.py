@@ -10,7 +10,6 @@ others is in the first.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +34,7 @@ from physgen.preconditioned import Denoising, Preconditioned
 from physgen.predictor import Ancestral, DPMpp2M
 from physgen.sampler import anneal, sample, unit_noise
 from physgen.testbeds import ring, source
-from physgen.testbeds.gallery import Panel, paint
+from physgen.testbeds.gallery import Method, Panel, show
 from physgen.training import Batch
 from physgen.twisted import Seen, twisted
 
@@ -189,7 +188,7 @@ def control_branch(count: int) -> Panel:
 
 TRAINING = 350
 """Steps, for prior and branch each."""
-GALLERY: dict[str, Callable[[int], Panel]] = {
+GALLERY: dict[str, Method] = {
     "exact draws": exact_draws,
     "prior alone": prior_alone,
     "DPS, as published": dps_as_published,
@@ -218,10 +217,7 @@ class Options:
 
 
 def main(options: Options) -> None:
-    panels = {name: method(options.count) for name, method in GALLERY.items()}
-    for name, panel in panels.items():
-        print(f"{name}: {panel.apart:.3f} {panel.caption}")
-    paint(options.out, panels)
+    show(options.out, GALLERY, options.count)
 
 
 if __name__ == "__main__":

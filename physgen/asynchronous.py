@@ -87,8 +87,8 @@ class Ladder:
         return self.at(torch.tensor(float(self.horizon))).item()
 
     def start(self, evaluations: int) -> Stages:
-        """From noise alone to where every step of a window waits, ``evaluations`` for each rung."""
-        return self._reached(self._falling(self.horizon, 1, evaluations))
+        """From noise alone to where every step of a window waits, in so many evaluations."""
+        return self._reached(torch.linspace(self.horizon, 1, evaluations + 1))
 
     def turn(self, evaluations: int) -> Stages:
         """All steps one rung down."""
@@ -99,9 +99,6 @@ class Ladder:
         """From noise alone to a window that is clean, all steps at one level."""
         falling = torch.linspace(self.horizon, 0, evaluations + 1)
         return self.at(falling[:, None].expand(-1, self.horizon))
-
-    def _falling(self, high: int, low: int, evaluations: int) -> Tensor:
-        return torch.linspace(high, low, (high - low) * evaluations + 1)
 
     def _reached(self, rungs: Float[Tensor, " stage"]) -> Stages:
         waiting = 1.0 + torch.arange(self.horizon)
@@ -137,18 +134,29 @@ class Moving:
         ladder: The levels.
         evaluations: Of the denoiser for each step of time.
         generator: Source of the noise that enters.
+        first: Of the denoiser for the first windows; as many for each rung as for a step of time, if
+            not given.
     """
 
-    def __init__(self, ladder: Ladder, evaluations: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        ladder: Ladder,
+        evaluations: int,
+        generator: torch.Generator,
+        first: int | None = None,
+    ) -> None:
         if evaluations < 1:
             raise ValueError(f"a step of time needs at least one evaluation, got {evaluations}")
+        if first is not None and first < 1:
+            raise ValueError(f"first windows need at least one evaluation, got {first}")
         self.ladder = ladder
         self.evaluations = evaluations
         self.generator = generator
+        self.first = (ladder.horizon - 1) * evaluations if first is None else first
 
     def begin(self, denoise: StepDenoise, noise: Window) -> Window:
         """The first windows, from unit noise."""
-        return carried(denoise, self.ladder.top * noise, self.ladder.start(self.evaluations))
+        return carried(denoise, self.ladder.top * noise, self.ladder.start(self.first))
 
     def turn(
         self, denoise: StepDenoise, waiting: Window

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from physgen.denoiser import per_sample
-from physgen.energy import Energy, Precision, Score, wide
+from physgen.energy import Energy, Precision, Score, check_score, wide
 from physgen.preconditioned import Denoising
 from physgen.shapes import Level, PerSample, Sample
 
@@ -65,6 +65,7 @@ class Conditioned(Score):
     """
 
     def __init__(self, prior: Score, classified: Classified) -> None:
+        check_score(prior)
         self.prior = prior
         self.classified = classified
 
@@ -90,6 +91,7 @@ class ClassifierFree(Score):
     """
 
     def __init__(self, conditional: Score, unconditional: Score, weight: float) -> None:
+        check_score(conditional, unconditional)
         self.conditional = conditional
         self.unconditional = unconditional
         self.weight = weight

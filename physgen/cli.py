@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from physgen.progress import Progress
+    from physgen.rounds import Distilling
     from physgen.training import Report
     from physgen.verdict import Verdict
 
@@ -247,25 +248,46 @@ def train_simulate(arguments: Arguments) -> None:
     _train(parse(SimulateTraining, "train simulate", arguments), train_simulate)
 
 
-def distill_nbody(arguments: Arguments) -> None:
-    from physgen.design_tasks.nbody_distill import NBodyDistilling
-    from physgen.rounds import distill
-
-    _train(parse(NBodyDistilling, "distill nbody", arguments), distill)
-
-
 def distill_airfoil(arguments: Arguments) -> None:
     from physgen.design_tasks.airfoil_distill import AirfoilDistilling
-    from physgen.rounds import distill
 
-    _train(parse(AirfoilDistilling, "distill airfoil", arguments), distill)
+    _distill(AirfoilDistilling, "airfoil", arguments)
 
 
 def distill_burgers_control(arguments: Arguments) -> None:
     from physgen.design_tasks.burgers_distill import BurgersDistilling
+
+    _distill(BurgersDistilling, "burgers-control", arguments)
+
+
+def distill_burgers_tracking(arguments: Arguments) -> None:
+    from physgen.design_tasks.burgers_tracking_distill import TrackingDistilling
+
+    parse(TrackingDistilling, "distill burgers-tracking", arguments).refuse()
+
+
+def distill_inverse(arguments: Arguments) -> None:
+    from physgen.design_tasks.inverse_distill import InverseDistilling
+
+    _distill(InverseDistilling, "inverse", arguments)
+
+
+def distill_nbody(arguments: Arguments) -> None:
+    from physgen.design_tasks.nbody_distill import NBodyDistilling
+
+    _distill(NBodyDistilling, "nbody", arguments)
+
+
+def distill_simulate(arguments: Arguments) -> None:
+    from physgen.design_tasks.simulate_distill import SimulateDistilling
+
+    _distill(SimulateDistilling, "simulate", arguments)
+
+
+def _distill(kind: "type[Distilling]", name: str, arguments: Arguments) -> None:
     from physgen.rounds import distill
 
-    _train(parse(BurgersDistilling, "distill burgers-control", arguments), distill)
+    _train(parse(kind, f"distill {name}", arguments), distill)
 
 
 def _train(options: Options, train: "Callable[[Options, Callable[[int], Report]], Path]") -> None:
@@ -560,7 +582,22 @@ COMMANDS = (
         "The prior of Burgers control in a few evaluations.",
         distill_burgers_control,
     ),
+    Command(
+        ("distill", "burgers-tracking"),
+        "Refused, with the reason: its prior takes one evaluation an interval.",
+        distill_burgers_tracking,
+    ),
+    Command(
+        ("distill", "inverse"),
+        "The prior of Darcy's coefficient and state in a few evaluations.",
+        distill_inverse,
+    ),
     Command(("distill", "nbody"), "The prior of two discs in a few evaluations.", distill_nbody),
+    Command(
+        ("distill", "simulate"),
+        "The prior of windows of a chaotic velocity in a few evaluations.",
+        distill_simulate,
+    ),
     *(
         Command(("simulate", name), about, simulate(name))
         for name, about in (

@@ -34,7 +34,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.energy import Precision, Score, wide
+from physgen.energy import Precision, Score, check_score, wide
 from physgen.shapes import Level, Sample
 
 
@@ -61,6 +61,7 @@ class Composed(Score):
         prior: Score,
         observed: Float[Tensor, "observation *shape"],
     ) -> None:
+        check_score(prior)
         self.posterior = posterior
         self.prior = prior
         self.observed = observed
@@ -108,6 +109,7 @@ class Corrected(Score):
         prior: Score,
         observed: Float[Tensor, "observation *shape"],
     ) -> None:
+        check_score(prior)
         self.posterior = posterior
         self.prior = prior
         self.observed = observed

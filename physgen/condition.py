@@ -13,6 +13,11 @@ from physgen.shapes import Sample
 class Condition(abc.ABC):
     """Something a sample must satisfy, imposed while it is drawn."""
 
+    @property
+    @abc.abstractmethod
+    def fresh(self) -> bool:
+        """Whether it puts fresh noise into samples, which only a score knows what to do with."""
+
     @abc.abstractmethod
     def clean(self, x: Sample) -> Sample:
         """The clean estimate made to satisfy the condition."""
@@ -24,6 +29,10 @@ class Condition(abc.ABC):
 
 class Free(Condition):
     """No condition."""
+
+    @property
+    def fresh(self) -> bool:
+        return False
 
     def clean(self, x: Sample) -> Sample:
         return x
@@ -50,6 +59,10 @@ class Known(Condition):
         self.mask = mask
         self.values = values
 
+    @property
+    def fresh(self) -> bool:
+        return True
+
     def clean(self, x: Sample) -> Sample:
         return torch.where(self.mask, self.values, x)
 
@@ -67,6 +80,10 @@ class Projected(Condition):
 
     def __init__(self, project: Callable[[Sample], Sample]) -> None:
         self.project = project
+
+    @property
+    def fresh(self) -> bool:
+        return False
 
     def clean(self, x: Sample) -> Sample:
         return self.project(x)

@@ -46,13 +46,16 @@ class Consistency:
     def draw(self, x: Sample, generator: torch.Generator) -> tuple[Sample, PerSample, Sample]:
         return OnGrid(self.grid).draw(x, generator)
 
+    @torch.no_grad()
+    def wanted(self, student: Model, z: Sample, level: PerSample) -> Sample:
+        """What the map should say: what it says itself at the level below."""
+        levels = torch.tensor(self.grid.levels, dtype=z.dtype, device=z.device)
+        return self.ahead(student, z, level, levels[place(self.grid, level) + 1])
+
     def __call__(self, student: Model, x: Sample, level: PerSample, noise: Sample) -> PerSample:
         z = x + wide(level, x) * noise
-        with torch.no_grad():
-            levels = torch.tensor(self.grid.levels, dtype=x.dtype, device=x.device)
-            below = levels[place(self.grid, level) + 1]
-            target = self.ahead(student, z, level, below)
-        return weighed(student(z, level) - target, level, self.sigma_data)
+        error = student(z, level) - self.wanted(student, z, level)
+        return weighed(error, level, self.sigma_data)
 
     def ahead(self, student: Model, z: Sample, level: PerSample, below: PerSample) -> Sample:
         """What the map says one step of the teacher further on."""

@@ -18,7 +18,7 @@ import abc
 
 import torch
 
-from physgen.energy import Precision, Score
+from physgen.energy import Precision, Score, check_score
 from physgen.shapes import Level, Sample
 
 
@@ -51,6 +51,7 @@ class Consistent(Score):
                 "a residual needs a weight from 0 to 1 and a positive level, got "
                 f"{weight} and {level}"
             )
+        check_score(base)
         self.base = base
         self.relaxation = relaxation
         self.weight = weight

@@ -67,5 +67,12 @@ def controlled(prior: Preconditioned, channels: int, controls: int) -> Precondit
 
     It is called with noisy samples, their levels and their controls; the prior is copied.
     ``Learned(model, control)`` is then the denoiser of one control, or of one for each sample.
+
+    Raises:
+        TypeError: the prior is no such network, but a term made of one or a flow.
     """
+    if not isinstance(prior, Preconditioned):
+        raise TypeError(
+            f"a control is a branch beside a Preconditioned network, got a {type(prior).__name__}"
+        )
     return Preconditioned(Branched(prior.network, channels, controls), prior.sigma_data)

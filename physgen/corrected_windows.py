@@ -102,6 +102,12 @@ class Lead:
         return torch.where(asked, own, others), asked
 
 
+def left_open(base: Stationary, levels: FrameLevels) -> FrameLevels:
+    """The mean square that a Gaussian leaves open of each frame."""
+    own = base.gains(levels).diagonal(dim1=2, dim2=3).mT
+    return over_points(own * levels.double()[..., None].square())
+
+
 @dataclass(frozen=True)
 class CorrectingWindows:
     r"""The loss of corrected windows: over the frames that are asked for,
@@ -134,9 +140,7 @@ class CorrectingWindows:
         whole = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
         assert isinstance(whole, CorrectedWindows)
         clean: Windows = model(x + levels[..., None] * noise, levels)
-        own = whole.base.gains(levels).diagonal(dim1=2, dim2=3).mT
-        open_ = over_points(own * levels.double()[..., None].square()).to(x.dtype)
-        share = (clean - x).square().mean(2) / open_
+        share = (clean - x).square().mean(2) / left_open(whole.base, levels).to(x.dtype)
         found: PerSample = (share * asked).sum(1) / asked.sum(1)
         return found
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.energy import Energy
+from physgen.energy import Energy, check_energy
 from physgen.shapes import Level, PerSample, Sample
 
 
@@ -41,6 +41,7 @@ class At(Energy):
     """
 
     def __init__(self, term: Energy, level: float = 0.0) -> None:
+        check_energy(term)
         self.term = term
         self.level = level
 
@@ -68,6 +69,7 @@ class Bridge(Energy):
     def __init__(
         self, base: Energy, target: Energy, share: float | Float[Tensor, " batch"]
     ) -> None:
+        check_energy(base, target)
         self.base = base
         self.target = target
         self.share = share

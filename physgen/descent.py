@@ -54,17 +54,8 @@ def descend(
     Raises:
         FloatingPointError: a cost or its gradient is not finite at the start.
     """
-    shape = start.shape
-
-    def evaluate(flat: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            x = flat.detach().requires_grad_()
-            value = cost(x.view(shape))
-            (slope,) = torch.autograd.grad(value.sum(), x)
-        return value.detach(), slope
-
-    x = start.detach().flatten(1)
-    value, slope = evaluate(x)
+    shape, x = start.shape, start.detach().flatten(1)
+    value, slope = _evaluated(cost, x, shape)
     lost = ~(value.isfinite() & slope.isfinite().all(1))
     if lost.any():
         raise FloatingPointError(
@@ -80,7 +71,7 @@ def descend(
     costs = [value]
     for _ in range(steps - 1):
         there = x + length[:, None] * direction
-        after, new = evaluate(there)
+        after, new = _evaluated(cost, there, shape)
         fall = 1e-4 * length * (slope * direction).sum(1)
         moved = (after <= value + fall) & after.isfinite() & new.isfinite().all(1)
         move, turn = there - x, new - slope
@@ -98,6 +89,17 @@ def descend(
         length = torch.where(moved, 1.0, length / 2)
         costs.append(value)
     return Descent(x.view(shape), value, slope.norm(dim=1), torch.stack(costs))
+
+
+def _evaluated(
+    cost: Callable[[Sample], PerSample], flat: Tensor, shape: torch.Size
+) -> tuple[Tensor, Tensor]:
+    """The cost of flattened rows of a shape, and its gradient."""
+    with torch.enable_grad():
+        x = flat.detach().requires_grad_()
+        value = cost(x.view(shape))
+        (slope,) = torch.autograd.grad(value.sum(), x)
+    return value.detach(), slope
 
 
 def _curved(slope: Tensor, moves: Tensor, turns: Tensor, inverse: Tensor, scale: Tensor) -> Tensor:

@@ -12,8 +12,10 @@ which is what a :class:`Leap` over several steps of a teacher says. A student th
 in as many times fewer steps; with two steps at a time, and each student the next one's teacher,
 this is progressive distillation.
 
-What a student of leaps says is no longer the mean of clean samples: its walk is right, by DDIM
-and at its own levels, but it has no score. It does not belong in a sum, and no kernel can move by it.
+What a leap says is no longer the mean of clean samples: its walk is right, by DDIM and at its own
+levels, but it has no score. It is a :class:`~physgen.carrier.Carrier` only, which no sum, guidance or
+kernel takes. A :class:`Student` has the form of a denoiser, as a network that ends as well as its
+teacher does may be guided at its levels all the same; that is then an approximation, to be measured.
 
 References:
     Progressive Distillation for Fast Sampling of Diffusion Models (Salimans & Ho, 2022),
@@ -66,30 +68,29 @@ class OnGrid:
         return x, levels[chosen], noise
 
 
-class Leap(Denoiser):
+class Leap(Carrier):
     """The clean estimate whose one step leads where several steps of a teacher do.
 
     Arguments:
         teacher: Whose walk by DDIM is followed.
         grid: The teacher's levels.
         stride: The teacher's steps in one.
-        sigma_data: Standard deviation of the data.
 
     Raises:
         ValueError: the teacher is a sum, or the stride no divisor of its steps.
     """
 
-    def __init__(
-        self, teacher: Carrier, grid: Grid, stride: int = 2, sigma_data: float = 1.0
-    ) -> None:
-        super().__init__(sigma_data)
+    def __init__(self, teacher: Carrier, grid: Grid, stride: int = 2) -> None:
         check_walks(teacher)
         self.teacher = teacher
         self.fine = grid
         self.grid = grid.every(stride)
         self.stride = stride
 
-    def clean(self, z: Sample, s: Level) -> Sample:
+    def shift(self, z: Sample, s: Level) -> Sample:
+        return self.denoise(z, s) - z
+
+    def denoise(self, z: Sample, s: Level) -> Sample:
         first = self.stride * place(self.grid, per_sample(s, z))
         levels = torch.tensor(self.fine.levels, dtype=z.dtype, device=z.device)
         z_low, ratio = z, torch.ones_like(levels[first])
@@ -188,11 +189,15 @@ class Taught:
     def draw(self, x: Sample, generator: torch.Generator) -> tuple[Sample, PerSample, Sample]:
         return self.noising.draw(x, generator)
 
+    @torch.no_grad()
+    def wanted(self, student: Model, z: Sample, level: PerSample) -> Sample:
+        """What the student should say, whatever it says."""
+        return self.target.denoise(z, level)
+
     def __call__(self, student: Model, x: Sample, level: PerSample, noise: Sample) -> PerSample:
         z = x + wide(level, x) * noise
-        with torch.no_grad():
-            target = self.target.denoise(z, level)
-        return weighed(student(z, level) - target, level, self.sigma_data)
+        error = student(z, level) - self.wanted(student, z, level)
+        return weighed(error, level, self.sigma_data)
 
 
 def weighed(error: Sample, level: PerSample, sigma_data: float) -> PerSample:

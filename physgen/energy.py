@@ -187,6 +187,7 @@ class Sum(Energy):
     """A weighted sum of energies: a product of powers of their densities."""
 
     def __init__(self, *terms: tuple[Energy, float]) -> None:
+        check_energy(*(term for term, _ in terms))
         self.terms = terms
 
     def energy(self, z: Sample, s: Level) -> PerSample:
@@ -200,8 +201,7 @@ class ScoreSum(Score):
     """A weighted sum of scores: the gradient of a sum of energies nobody has."""
 
     def __init__(self, *terms: tuple[Score, float]) -> None:
-        for term, _ in terms:
-            check_score(term)
+        check_score(*(term for term, _ in terms))
         self.terms = terms
 
     def shift(self, z: Sample, s: Level) -> Sample:
@@ -215,18 +215,34 @@ class ScoreSum(Score):
         return _add_precision(self.terms, s, shape)
 
 
-def check_score(term: Carrier) -> None:
+def check_score(*terms: Carrier) -> None:
     """Refuse a flow that has no score, where its type was not looked at.
 
     Raises:
         TypeError: it carries samples, and does no more.
     """
-    if not isinstance(term, Score):
-        raise TypeError(
-            f"a {type(term).__name__} has no score: its noise was coupled with its data, so that it "
-            "neither adds, nor takes moves or fresh noise. Carry it by DDIM() or DPMpp2M(), add its "
-            "FlowDensity, or train with Independent() noise"
-        )
+    for term in terms:
+        if not isinstance(term, Score):
+            raise TypeError(
+                f"a {type(term).__name__} has no score: it carries noise to samples, and neither "
+                "adds, nor is guided, nor takes moves or fresh noise. Carry it by DDIM(), or a flow "
+                "along its path by DPMpp2M(), add its FlowDensity, or train with Independent() noise"
+            )
+
+
+def check_energy(*terms: Carrier) -> None:
+    """Refuse what has no value, where its type was not looked at.
+
+    Raises:
+        TypeError: it has a score at the most.
+    """
+    check_score(*terms)
+    for term in terms:
+        if not isinstance(term, Energy):
+            raise TypeError(
+                f"a {type(term).__name__} has a score and no value, which this asks for: take an "
+                "energy, such as an EnergyNetwork, or what a score is enough for"
+            )
 
 
 def mean(*terms: Score) -> Score:
@@ -245,6 +261,7 @@ class Mixture(Energy):
     def __init__(self, *terms: tuple[Energy, float]) -> None:
         if any(weight <= 0 for _, weight in terms):
             raise ValueError("weights of a mixture must be positive")
+        check_energy(*(term for term, _ in terms))
         self.terms = terms
 
     def energy(self, z: Sample, s: Level) -> PerSample:
@@ -261,6 +278,7 @@ class Over(Energy):
     """
 
     def __init__(self, term: Energy, cover: Cover) -> None:
+        check_energy(term)
         self.term = term
         self.cover = cover
 
@@ -276,6 +294,7 @@ class ScoreOver(Score):
     """A score summed over parts of a larger sample, all evaluated as one batch."""
 
     def __init__(self, term: Score, cover: Cover) -> None:
+        check_score(term)
         self.term = term
         self.cover = cover
 
@@ -300,6 +319,7 @@ class Average(Score):
     """
 
     def __init__(self, term: Score, cover: Cover) -> None:
+        check_score(term)
         self.term = term
         self.cover = cover
 

@@ -31,7 +31,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from physgen.denoiser import Adapted, Denoiser, per_sample
-from physgen.energy import Score, wide
+from physgen.energy import Score, check_score, wide
 from physgen.gaussian import White
 from physgen.grid import Grid
 from physgen.kernel import noise_like
@@ -215,6 +215,7 @@ def evidence(
         grid: The steps.
         generator: Source of noise.
     """
+    check_score(term)
     first, width = grid.levels[0] ** 2, grid.levels[0] ** 2 + base.std**2
     per_entry = first / width - 1 + math.log(width / first)
     start = (x.square() / width + per_entry).flatten(1).sum(1) / 2

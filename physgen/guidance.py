@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from physgen.energy import Energy, Precision, Score, wide
+from physgen.energy import Energy, Precision, Score, check_score, wide
 from physgen.grid import Grid
 from physgen.shapes import Level, PerSample, Sample
 
@@ -149,6 +149,7 @@ class Guidance(Energy):
     """
 
     def __init__(self, base: Score, cost: Cost, weight: float) -> None:
+        check_score(base)
         self.base = base
         self.cost = cost
         self.weight = weight
@@ -182,6 +183,7 @@ class Guided(Score):
         until: float = 0.0,
         constraints: Sequence[Constraint] = (),
     ) -> None:
+        check_score(base)
         self.base = base
         self.cost = cost
         self.weight = weight
@@ -222,6 +224,7 @@ class DetachedGuidance(Score):
     """
 
     def __init__(self, base: Score, cost: Cost, weight: Weight, sigma_data: float = 1.0) -> None:
+        check_score(base)
         self.base = base
         self.cost = cost
         self.weight = weight

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from physgen.energy import Energy, Precision, Score
+from physgen.energy import Energy, Precision, Score, check_energy, check_score
 from physgen.shapes import Level, PerSample, Sample
 
 
@@ -18,6 +18,7 @@ class Metered(Score):
     """
 
     def __init__(self, term: Score) -> None:
+        check_score(term)
         self.term = term
         self.calls = 0
         self.rows = 0
@@ -49,6 +50,7 @@ class MeteredEnergy(Energy):
     """An energy that counts the samples it is asked about, with or without their gradient."""
 
     def __init__(self, term: Energy) -> None:
+        check_energy(term)
         self.term = term
         self.rows = 0
 

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.energy import Precision, Score, wide
+from physgen.energy import Precision, Score, check_score, wide
 from physgen.shapes import Level, Sample
 
 Operator = Callable[[Tensor], Tensor]
@@ -103,6 +103,7 @@ class Observed(Score):
     ) -> None:
         if not noise > 0:
             raise ValueError(f"the noise of observations must be positive, got {noise}")
+        check_score(base)
         self.base = base
         self.operator = operator
         self.observed = observed

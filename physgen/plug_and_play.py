@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen.descent import Descent, descend
-from physgen.energy import Score, wide
+from physgen.energy import Score, check_score, wide
 from physgen.grid import log_snr
 from physgen.guidance import Cost
 from physgen.shapes import PerSample, Sample
@@ -48,6 +48,7 @@ class Implausibility:
     def __init__(
         self, prior: Score, low: float, high: float, levels: int, noise: Float[Tensor, "*shape"]
     ) -> None:
+        check_score(prior)
         if not prior.marginal or levels < 2:
             raise ValueError(
                 "the bound is for one data density and at least two levels, got "

@@ -16,7 +16,7 @@ References:
 
 import abc
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -32,6 +32,7 @@ from physgen.distillation import Leap, Model, OnGrid, Student, Taught
 from physgen.energy import Score
 from physgen.files import writable_folder, write_json
 from physgen.grid import Grid
+from physgen.options import command
 from physgen.path import VarianceExploding
 from physgen.predictor import DDIM, Anew, DPMpp2M, Predictor
 from physgen.sampler import sample
@@ -52,11 +53,14 @@ class Route:
     """From one to the next."""
 
 
+OWN_LEVELS = "a distilled prior has levels of its own"
+"""Why it does not heed options of others."""
+
 WALKS: dict[str, Predictor] = {"DDIM": DDIM(), "Anew": Anew()}
 """How distilled priors get from level to level, by the name that their files have for it."""
 
 
-def route_of(facts: dict[str, object]) -> Route | None:
+def route_of(facts: Mapping[str, object]) -> Route | None:
     """The route that is kept with weights, if these are a student's."""
     walk = facts.get("walk")
     if walk is None:
@@ -137,22 +141,25 @@ class Distilling(abc.ABC):
 
 
 class Subject(abc.ABC):
-    """A prior as distillation needs it."""
+    """A prior as distillation needs it.
 
-    @property
-    @abc.abstractmethod
-    def name(self) -> str:
-        """Of the task, and of the file that a student is kept in."""
+    Arguments:
+        name: Of the task, and of the file that a student is kept in.
+        model: The trained network.
+        facts: What is known of its making.
+        convolves: Whether the network is one of convolutions, which processors were measured to do
+            more slowly in bfloat16.
+    """
 
-    @property
-    @abc.abstractmethod
-    def model(self) -> nn.Module:
-        """The trained network."""
-
-    @property
-    @abc.abstractmethod
-    def facts(self) -> dict[str, object]:
-        """What is known of its making."""
+    def __init__(
+        self,
+        name: str,
+        model: nn.Module,
+        facts: Mapping[str, object],
+        convolves: bool = False,
+    ) -> None:
+        self.name, self.model, self.facts = name, model, facts
+        self.convolves = convolves
 
     @property
     @abc.abstractmethod
@@ -209,6 +216,11 @@ class Round:
         """Clean samples, a level for each, and unit noise."""
         return self.teach(self.teacher(), self.grid, self.stride).draw(x, generator)
 
+    def wanted(self, student: Model, z: Sample, level: PerSample, *given: Tensor) -> Sample:
+        """What a student that knows what is told should say of noisy samples."""
+        lesson = self.teach(self.teacher(*given), self.grid, self.stride)
+        return lesson.wanted(student, z, level)
+
     def of(
         self, student: Model, x: Sample, level: PerSample, noise: Sample, *given: Tensor
     ) -> PerSample:
@@ -225,6 +237,17 @@ class Round:
         return self.of(said, x, level, noise, *given)
 
 
+@dataclass(frozen=True)
+class Graduate:
+    """What all rounds made of a prior."""
+
+    model: nn.Module
+    route: Route
+    seconds: float
+    first: bool
+    """Whether this process is the one that writes."""
+
+
 def distill(options: Distilling, report: Callable[[int], Report]) -> Path:
     """Teach round by round, and write the student's weights with its scores beside them.
 
@@ -235,57 +258,79 @@ def distill(options: Distilling, report: Callable[[int], Report]) -> Path:
     Raises:
         ValueError: the prior is a student already, or the folder holds a run with another recipe.
     """
-    folder = writable_folder(options.out)
-    subject, schedule = options.subject(), options.schedule
+    folder, subject = writable_folder(options.out), options.subject()
     if "walk" in subject.facts:
         raise ValueError(
             f"{options.weights} holds a distilled prior: distil the prior that it was made from"
         )
-    teach, walk = METHODS[options.method]
-    fine = subject.grid(options.steps)
-    made_of: dict[str, object] = {
+    recipe = recipe_of(options, subject)
+    weights = folder / f"{subject.name}.safetensors"
+    with processes() as device:
+        last = graduated(options, subject, recipe, device, report)
+        if last.first:
+            predictor = METHODS[options.method][1]
+            made: dict[str, object] = {
+                "command": command(f"distill {subject.name}", options),
+                "recipe": recipe,
+                "schedule": asdict(options.schedule),
+                "version": __version__,
+                "walk": {"levels": last.route.grid.levels, "predictor": predictor},
+            }
+            subject.save(weights, last.model.cpu(), made)
+            scores = subject.scores(weights, subject.grid(options.steps))  # as kept, rounded
+            kept = {**made, "scores": scores, "seconds": last.seconds}
+            write_json(weights.with_suffix(".json"), kept)
+    return weights
+
+
+def recipe_of(options: Distilling, subject: Subject) -> dict[str, object]:
+    """What makes a student, but for the length of its rounds."""
+    schedule = options.schedule
+    return {
         "teacher": {k: v for k, v in subject.facts.items() if k != "architecture"},
         "method": options.method,
-        "levels": fine.levels,
+        "levels": subject.grid(options.steps).levels,
         "strides": options.strides,
         "data": subject.data,
         "batch": schedule.batch,
         "rates": [schedule.rate, schedule.other_rate],
         "seed": schedule.seed,
     }
-    weights = folder / f"{subject.name}.safetensors"
-    with processes() as device:
-        model, grid, route = subject.model.to(device), fine, None
-        seconds, first = 0.0, True
-        for number, stride in enumerate(options.strides, 1):
-            taught = Round(subject, teach, model, route, grid, stride)
-            objective, batches = subject.lesson(taught, schedule.batch, device)
-            trainer = Trainer(
-                copy.deepcopy(model).requires_grad_(True),  # where it begins is its teacher
-                objective,
-                batches,
-                schedule,
-                folder / f"round-{number}",
-                {**made_of, "round": number, "weights": fingerprint(model.state_dict())},
-            )
-            model, grid = trainer.run(report(schedule.steps)), grid.every(stride)
-            route, first = Route(grid, WALKS[walk]), trainer.rank == 0
-            seconds += trainer.seconds
-            if first:
-                draw_curve(trainer.folder / "loss.png", trainer.losses)
+
+
+def graduated(
+    options: Distilling,
+    subject: Subject,
+    recipe: dict[str, object],
+    device: torch.device,
+    report: Callable[[int], Report],
+) -> Graduate:
+    """The student of the last round, each the teacher of the next; what is done is not done again."""
+    teach, walk = METHODS[options.method]
+    schedule = options.schedule
+    model, grid = subject.model.to(device), subject.grid(options.steps)
+    found: Graduate | None = None
+    for number, stride in enumerate(options.strides, 1):
+        route = None if found is None else found.route
+        taught = Round(subject, teach, model, route, grid, stride)
+        objective, batches = subject.lesson(taught, schedule.batch, device)
+        trainer = Trainer(
+            copy.deepcopy(model).requires_grad_(True),  # where it begins is its teacher
+            objective,
+            batches,
+            schedule,
+            options.out / f"round-{number}",
+            {**recipe, "round": number, "weights": fingerprint(model.state_dict())},
+            bfloat16=False if subject.convolves and device.type == "cpu" else None,
+        )
+        model, grid = trainer.run(report(schedule.steps)), grid.every(stride)
+        before = 0.0 if found is None else found.seconds
+        first = trainer.rank == 0
+        found = Graduate(model, Route(grid, WALKS[walk]), before + trainer.seconds, first)
         if first:
-            made: dict[str, object] = {
-                "command": f"physgen distill {subject.name}",
-                "recipe": made_of,
-                "schedule": asdict(schedule),
-                "version": __version__,
-                "walk": {"levels": grid.levels, "predictor": walk},
-            }
-            subject.save(weights, model.cpu(), made)
-            scores = subject.scores(weights, fine)  # as it is kept, rounded
-            kept = {**made, "scores": scores, "seconds": seconds}
-            write_json(weights.with_suffix(".json"), kept)
-    return weights
+            draw_curve(trainer.folder / "loss.png", trainer.losses)
+    assert found is not None  # there is a stride at least
+    return found
 
 
 @torch.no_grad()

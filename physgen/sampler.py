@@ -61,7 +61,7 @@ def sample(
         TypeError: fresh noise for a flow that has no score.
         FloatingPointError: samples are not finite.
     """
-    if not predictor.deterministic or repeats > 1:
+    if not predictor.deterministic or repeats > 1 or condition.fresh:
         check_score(term)
     if isinstance(term, Score):
         _check(term, grid, predictor, start, consent)
@@ -148,13 +148,8 @@ def anneal(
         FloatingPointError: samples, or weights, are not finite.
     """
     check_score(term)
-    if predictor is None and kernel is None:
-        raise ValueError("anneal needs a predictor, a kernel, or both")
-    weighted = predictor is None and isinstance(term, Energy)
-    if weighted and kernel is not None:
-        check_weighable(kernel)
-    if resample is not None and not weighted:
-        raise ValueError("resampling needs weights: an energy, and no predictor")
+    weighted = term if predictor is None and isinstance(term, Energy) else None
+    _check_moves(predictor, kernel, resample, weighted is not None)
     _check(term, grid, predictor, start, AsMarginal() if kernel else None)
 
     def denoise(z: Tensor, s: float) -> Tensor:
@@ -162,7 +157,7 @@ def anneal(
 
     walk = predictor.plan(grid) if predictor else None
     z = grid.levels[0] * start
-    weights = _Weights(term, z, grid.levels[0]) if weighted and isinstance(term, Energy) else None
+    weights = None if weighted is None else _Weights(weighted, z, grid.levels[0])
     acceptance: list[float] = []
     for i in range(grid.steps):
         s, below = grid.levels[i], grid.levels[i + 1]
@@ -178,12 +173,28 @@ def anneal(
             z = walk.step(z, i, denoise, generator)
         elif below == 0:
             z = denoise(z, s) if weights is None else z
-    z = _finite(z, grid)
+    return _result(_finite(z, grid), weights, tuple(acceptance))
+
+
+def _result(z: Sample, weights: "_Weights | None", acceptance: tuple[float, ...]) -> Result:
+    """Samples with their weights, if any are kept."""
     if weights is None:
         alike = torch.zeros(len(z), dtype=z.dtype, device=z.device)
-        return Result(Weighted(z, alike, math.nan), (), tuple(acceptance))
+        return Result(Weighted(z, alike, math.nan), (), acceptance)
     drawn = Weighted(z, weights.log_weight, weights.log_mass)
-    return Result(drawn, tuple(weights.ess), tuple(acceptance))
+    return Result(drawn, tuple(weights.ess), acceptance)
+
+
+def _check_moves(
+    predictor: Predictor | None, kernel: Kernel | None, resample: Resample | None, weighted: bool
+) -> None:
+    """Refuse to anneal without a way down, or with weights that would not be right."""
+    if predictor is None and kernel is None:
+        raise ValueError("anneal needs a predictor, a kernel, or both")
+    if weighted and kernel is not None:
+        check_weighable(kernel)
+    if resample is not None and not weighted:
+        raise ValueError("resampling needs weights: an energy, and no predictor")
 
 
 class _Weights:
@@ -254,8 +265,10 @@ def chains(
     """Run one chain from each row of ``start`` at a level, one for a density without levels.
 
     Raises:
+        TypeError: the density has no score.
         FloatingPointError: a chain is not finite.
     """
+    check_score(term)
     chain = kernel.init(term, start, s)
     for _ in range(warmup):
         chain, _ = kernel.step(chain, term, s, generator)

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from physgen.energy import Precision, Score
+from physgen.energy import Precision, Score, check_score
 from physgen.principal import Fields, Principal
 from physgen.shapes import Level
 
@@ -96,6 +96,7 @@ class Sensed(Score):
     def __init__(
         self, base: Score, gaussian: Principal, seen: Seen, share: Share | None = None
     ) -> None:
+        check_score(base)
         self.base = base
         self.gaussian = gaussian
         self.seen = seen

@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.energy import Score
+from physgen.energy import Score, check_score
 from physgen.shapes import Sample
 
 Pairs = Float[Tensor, "batch batch"]
@@ -112,6 +112,7 @@ def stein_kernel(term: Score, x: Sample, s: float = 1.0) -> Pairs:
         ValueError: less than two samples, or most of them coincide.
         FloatingPointError: a score is not finite.
     """
+    check_score(term)
     if len(x) < 2:
         raise ValueError(f"a discrepancy needs at least two samples, got {len(x)}")
     g = term.score(x, s).flatten(1).double()

@@ -20,7 +20,7 @@ import math
 import torch
 from torch import Tensor
 
-from physgen.energy import Score
+from physgen.energy import Score, check_score
 from physgen.shapes import Sample
 from physgen.stein import squared_distances
 
@@ -42,6 +42,7 @@ def svgd(term: Score, start: Sample, moves: int, size: float = 0.3, s: float = 1
         ValueError: most particles coincide.
         FloatingPointError: a particle is not finite.
     """
+    check_score(term)
     x = start.clone()
     optimizer = torch.optim.Adagrad([x], lr=size)
     for _ in range(moves):

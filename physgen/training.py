@@ -53,6 +53,11 @@ Report = Callable[[int, float], None]
 """Told the number of steps made and the loss of the last."""
 
 
+def silent(steps: int) -> Report:
+    """The report of a training that is told to nobody, whatever its steps."""
+    return lambda step, loss: None
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How long and how fast to train."""

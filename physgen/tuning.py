@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.energy import Energy, Flight, Score
+from physgen.energy import Energy, Flight, Score, check_score
 from physgen.kernel import Chain, Info, Kernel, Sized
 from physgen.shapes import Level, PerSample, Sample
 
@@ -166,6 +166,7 @@ def tune(
     if moves < 40:
         raise ValueError(f"tuning needs at least 40 moves, got {moves}")
     edge = moves // 8
+    check_score(term)
     ends = _windows(edge, moves - edge)
     scale = torch.ones_like(start[0])
     averaging = DualAveraging(kernel.size, kernel.aim)

@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.energy import Score
+from physgen.energy import Score, check_score
 from physgen.grid import Grid
 from physgen.guidance import Cost
 from physgen.kernel import noise_like
@@ -143,8 +143,10 @@ def twisted(
 
     Raises:
         ValueError: the prior is a sum, whose steps from level to level have no meaning.
+        TypeError: the prior has no score.
         FloatingPointError: particles are not finite.
     """
+    check_score(base)
     if not base.marginal:
         raise ValueError(
             "twisted sampling weighs the steps of one noised density, got a sum of scores: use "

@@ -34,11 +34,15 @@ class Figure:
     best: float
     unit: str
 
+    @property
+    def half(self) -> float:
+        """Of the interval."""
+        return (self.ci95[1] - self.ci95[0]) / 2
+
     def __str__(self) -> str:
-        half = (self.ci95[1] - self.ci95[0]) / 2
         if 0 < abs(self.mean) < SMALL:
-            return f"{self.mean:.1e} ± {half:.0e}"
-        return f"{self.mean:.4f} ± {half:.4f}"
+            return f"{self.mean:.1e} ± {self.half:.0e}"
+        return f"{self.mean:.4f} ± {self.half:.4f}"
 
 
 SMALL = 1e-3

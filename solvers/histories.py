@@ -90,19 +90,7 @@ def summarise(
             raise ValueError(f"{name} must be positive, got {value}")
     if not quiet >= 0:
         raise ValueError(f"quiet must not be negative, got {quiet}")
-    if not (time.diff() > 0).all():
-        raise ValueError("time must increase from step to step")
-    if not values.isfinite().all():
-        bad = int((~values.isfinite()).flatten(0, -2).any(-1).sum())
-        raise FloatingPointError(f"{bad} of {values[..., 0].numel()} histories are not finite")
-    inside = time >= since
-    steps = int(inside.sum()) - 1
-    if steps < BLOCKS:
-        raise ValueError(
-            f"there are {max(steps, 0)} steps after since = {since}, and {BLOCKS} are needed: "
-            f"the record lasts from {time[0].item():g} to {time[-1].item():g}"
-        )
-    t, f = time[inside].double(), values[..., inside].double().flatten(0, -2)
+    t, f = _settled(time, values, since)
 
     crossing = _upcrossings(t, f)
     periods = (crossing.isfinite().sum(1) - 1).clamp(min=0)
@@ -138,6 +126,25 @@ def summarise(
         drift=shaped(drift),
         stationary=shaped(steady & even),
     )
+
+
+def _settled(
+    time: Float[Tensor, " time"], values: Float[Tensor, "batch *history time"], since: float
+) -> tuple[Float[Tensor, " step"], Float[Tensor, "row step"]]:
+    """All histories in a row each, from the first step that begins at ``since`` or later."""
+    if not (time.diff() > 0).all():
+        raise ValueError("time must increase from step to step")
+    if not values.isfinite().all():
+        bad = int((~values.isfinite()).flatten(0, -2).any(-1).sum())
+        raise FloatingPointError(f"{bad} of {values[..., 0].numel()} histories are not finite")
+    inside = time >= since
+    steps = int(inside.sum()) - 1
+    if steps < BLOCKS:
+        raise ValueError(
+            f"there are {max(steps, 0)} steps after since = {since}, and {BLOCKS} are needed: "
+            f"the record lasts from {time[0].item():g} to {time[-1].item():g}"
+        )
+    return time[inside].double(), values[..., inside].double().flatten(0, -2)
 
 
 def upcrossings(

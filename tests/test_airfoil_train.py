@@ -22,11 +22,13 @@ from physgen.design_tasks.airfoil_prior import (
     load_windows,
     save_prior,
 )
+from physgen.design_tasks.airfoil_run import AirfoilsOptions, design_airfoils
 from physgen.design_tasks.airfoil_train import AirfoilTraining, train_airfoil
 from physgen.design_tasks.airfoils import Formations
+from physgen.progress import Silent
 from physgen.rounds import Round, distill, leaps
 from physgen.testbeds import source
-from physgen.training import Report, Schedule
+from physgen.training import Schedule, silent
 
 SMALL = AirfoilTraining(
     simulations=8,
@@ -35,10 +37,6 @@ SMALL = AirfoilTraining(
     schedule=Schedule(steps=4, batch=4, warmup=2, save_every=2),
     network=Architecture(widths=(8, 16), condition=8),
 )
-
-
-def silent(steps: int) -> Report:
-    return lambda step, loss: None
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +100,12 @@ def test_a_student_designs_formations_at_its_own_levels(distilled: Path) -> None
     assert scores["off: drag"] > 0
 
 
+def test_levels_that_a_student_would_not_heed_are_refused(distilled: Path, tmp_path: Path) -> None:
+    options = AirfoilsOptions(weights=distilled, descent=Descent(low=0.1), out=tmp_path)
+    with pytest.raises(ValueError, match=r"levels of its own: leave out --descent\.low, got 0\.1"):
+        design_airfoils(options, Silent())
+
+
 def test_a_body_leaps_while_its_flow_and_force_stay_what_the_prior_tells(
     distilling: AirfoilDistilling,
 ) -> None:
@@ -111,7 +115,7 @@ def test_a_body_leaps_while_its_flow_and_force_stay_what_the_prior_tells(
     torch.manual_seed(0)
     body, calm = torch.randn(3, *SHAPE), torch.zeros(3, 3, *SHAPE)
     told = (calm, torch.full((3,), 500.0))
-    grid, model = subject.grid(4), subject.model
+    grid, model = subject.grid(4), subject.prior.network
     taught = Round(subject, leaps, model, None, grid, 2)
     lesson = Lesson(taught, model, 0.3)
     level, noise = torch.full((3,), grid.levels[2]), torch.randn(3, *SHAPE)

@@ -50,7 +50,7 @@ def test_unequal_levels_are_reached_by_the_law_with_that_noise() -> None:
     ladder = Ladder(HORIZON)
     errors = []
     for evaluations in (20, 40, 80):
-        stages = ladder.start(evaluations).double()
+        stages = ladder.start((HORIZON - 1) * evaluations).double()
         right = noised(stages[-1])
         spread = right.diagonal().sqrt()
         off = (covariance_of(stages) - right) / spread.outer(spread)
@@ -113,8 +113,13 @@ def test_moving_on_costs_one_evaluation_and_a_window_anew_one_for_each_rung() ->
     begun = len(calls)
     moving.turn(denoise, waiting)
     assert (begun, len(calls) - begun) == (HORIZON - 1, 1)
+    torch.testing.assert_close(calls[-1], ladder.at(torch.arange(1.0, HORIZON + 1)))
     carried(denoise, waiting, ladder.whole(HORIZON))
     assert len(calls) - begun - 1 == HORIZON
+    calls.clear()
+    once = Moving(ladder, 1, generator, first=1).begin(denoise, torch.ones(2, HORIZON, 3))
+    assert len(calls) == 1 and set(calls[0].tolist()) == {ladder.top}
+    torch.testing.assert_close(once[0, :, 0], ladder.at(torch.arange(1.0, HORIZON + 1)))
 
 
 def test_a_turn_ends_where_the_next_begins_one_step_on() -> None:
@@ -170,3 +175,5 @@ def test_a_ladder_that_does_not_rise_or_a_turn_without_evaluations_is_refused() 
         Ladder(4, lowest=0.99)
     with pytest.raises(ValueError, match="at least one evaluation, got 0"):
         Moving(Ladder(2), 0, torch.Generator())
+    with pytest.raises(ValueError, match="first windows need at least one evaluation, got 0"):
+        Moving(Ladder(2), 1, torch.Generator(), first=0)

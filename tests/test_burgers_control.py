@@ -47,10 +47,11 @@ from physgen.design_tasks.burgers_prior import (
     without_states,
     without_velocities,
 )
-from physgen.design_tasks.burgers_run import BurgersOptions, design_burgers, plain, warnings
+from physgen.design_tasks.burgers_run import BurgersOptions, design_burgers, warnings
 from physgen.design_tasks.burgers_searches import PID, from_scratch, tuned
 from physgen.design_tasks.burgers_train import BurgersTraining, train_burgers
 from physgen.files import write_text
+from physgen.options import plain
 from physgen.preconditioned import Denoising
 from physgen.sampler import sample
 from physgen.solvers.walled_burgers import WalledBurgers
@@ -527,7 +528,9 @@ def test_designs_outlive_a_failing_baseline_and_a_table_takes_its_own_runs_only(
     assert store.read(tmp_path / "designs.h5").seed.tolist() == [TEST_SEEDS.start]
     verdict = load_verdict(tmp_path / "verdict.json")
     assert "mae" in verdict.figures and not verdict.shared_solver_calls
-    table = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "burgers_control.py"))
+    benchmarks = Path(__file__).parent.parent / "benchmarks"
+    monkeypatch.syspath_prepend(str(benchmarks))
+    table = runpy.run_path(str(benchmarks / "burgers_control.py"))
     kept = table["verdict"]
     alone = replace(options, baselines=0)
     with pytest.raises(ValueError, match=r"another run \(baselines that were not finished differ"):

@@ -20,12 +20,8 @@ from physgen.design_tasks.burgers_prior import (
 )
 from physgen.rounds import Round, distill, ends, leaps, route_of
 from physgen.testbeds import source
-from physgen.training import Report, Schedule
+from physgen.training import Schedule, silent
 from physgen.verdict import load_verdict
-
-
-def silent(steps: int) -> Report:
-    return lambda step, loss: None
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +60,9 @@ def test_a_student_designs_forces_in_its_own_number_of_evaluations(
     verdict = load_verdict(tmp_path / "verdict.json")
     assert verdict.network_evaluations == 2
     assert verdict.method == "distilled"
-    assert f"--weights {distilled}" in (tmp_path / "report.html").read_text()
+    assert "evaluations" not in verdict.options and "method" not in verdict.options
+    said = f"physgen design burgers-control --designs 2 --baselines 0 --weights {distilled}<"
+    assert said in (tmp_path / "report.html").read_text()
 
 
 def test_scores_are_of_the_student_and_of_the_prior_with_as_many_evaluations_and_more(
@@ -89,6 +87,15 @@ def test_a_student_is_asked_for_what_it_was_taught_only(
     assert "no density to reweight: choose known told and gamma 1" in capsys.readouterr().err
     with pytest.raises(ValueError, match="holds a distilled prior, which has levels of its own"):
         load_prior(distilled)
+
+
+@pytest.mark.parametrize("option", [("--method", "diffusion"), ("--evaluations", "4")])
+def test_what_a_student_would_not_heed_is_refused(
+    option: tuple[str, str], distilled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["design", "burgers-control", "--weights", str(distilled), *option]
+    assert main(words) == 2
+    assert f"levels of its own: leave out {option[0]}, got {option[1]}" in capsys.readouterr().err
 
 
 def test_teacher_and_student_are_told_the_same(small: BurgersDistilling) -> None:

@@ -44,7 +44,7 @@ from physgen.design_tasks.burgers_tracking_prior import (
     joined,
     load_prior,
 )
-from physgen.design_tasks.burgers_tracking_run import TrackingOptions, command, design_tracking
+from physgen.design_tasks.burgers_tracking_run import TrackingOptions, design_tracking
 from physgen.design_tasks.burgers_tracking_train import score
 from physgen.shapes import Boundary, State, Trajectory
 from physgen.solvers.walled_burgers import WalledBurgers
@@ -170,6 +170,9 @@ def test_a_moved_window_costs_an_evaluation_an_interval_and_windows_anew_many() 
     moved = Asynchronous(prior(), FULL, generator())
     here.run(moved)
     assert moved.evaluations == 4 + HORIZON - 1
+    leapt = Asynchronous(prior(), FULL, generator(), first=1)
+    here.run(leapt)
+    assert leapt.evaluations == 4 + 1
     anew = Replanned(prior(), FULL, generator())
     here.run(anew)
     assert anew.evaluations == 4 * HORIZON
@@ -353,13 +356,6 @@ def test_a_rival_that_ends_the_run_leaves_the_own_verdict(
     verdict = load_verdict(tmp_path / "verdict.json")
     assert verdict.baselines == {} and verdict.figures["objective"].mean > 0
     assert store.read(tmp_path / "tracked.h5").fields["velocity"].values.shape == (1, 2, POINTS)
-
-
-def test_the_command_of_a_report_says_all_that_is_not_the_default() -> None:
-    assert command(TrackingOptions()) == "physgen design burgers-tracking"
-    some = TrackingOptions(skip=3, gradients=5, weights=Path("a b"), baselines=False)
-    said = "--skip 3 --no-baselines --gradients 5 --weights 'a b'"
-    assert command(some) == f"physgen design burgers-tracking {said}"
 
 
 def test_a_descent_whose_last_forces_are_too_strong_begins_with_none() -> None:

@@ -47,6 +47,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
             ("design", "nbody", "--bodies", "many"),
             "invalid literal for int() with base 10: 'many'",
         ),
+        (("distill", "burgers-tracking"), "one evaluation an interval as it is, and more do harm"),
         (("generate", "nbody", "--steps", "7"), "steps must be a multiple of stride, got 7 and 4"),
         (("inspect", "nowhere"), "there is no file or folder nowhere"),
     ],

@@ -104,7 +104,7 @@ def test_a_guided_teacher_teaches_where_its_guidance_leads() -> None:
 def test_a_student_has_no_estimate_at_other_levels() -> None:
     leap = Leap(STRETCHED, FINE)
     with pytest.raises(ValueError, match=r"8 steps has the levels 10, .* no estimate at 3:"):
-        leap.clean(torch.zeros(1, 2, dtype=torch.float64), 3.0)
+        leap.denoise(torch.zeros(1, 2, dtype=torch.float64), 3.0)
     with pytest.raises(ValueError, match="sample on its own grid"):
         Student(Table(FINE), FINE).clean(torch.zeros(1, 2, dtype=torch.float64), 3.0)
     with pytest.raises(ValueError, match="16 steps has no walk of every 3"):

@@ -40,7 +40,7 @@ from physgen.design_tasks.inverse_prior import (
     measured,
     save_prior,
 )
-from physgen.design_tasks.inverse_run import InverseOptions, design_inverse, plain, warnings
+from physgen.design_tasks.inverse_run import InverseOptions, design_inverse, warnings
 from physgen.design_tasks.inverse_searches import (
     BLURRED,
     adjoint,
@@ -51,6 +51,7 @@ from physgen.design_tasks.inverse_searches import (
 )
 from physgen.design_tasks.inverse_train import InverseTraining, train_inverse
 from physgen.grid import log_snr
+from physgen.options import plain
 from physgen.predictor import DPMpp2M
 from physgen.principal import Principal, fitted, square
 from physgen.sampler import sample, unit_noise
@@ -58,7 +59,7 @@ from physgen.sensed import Seen, Sensed
 from physgen.sharing import Gradients
 from physgen.solvers.elliptic import Cells
 from physgen.solvers.random_field import GaussianField
-from physgen.training import Schedule
+from physgen.training import Schedule, silent
 from physgen.verdict import load_verdict
 
 CELLS = 16
@@ -452,10 +453,6 @@ def small(tmp_path: Path, name: str, steps: int = 4, **options: object) -> Inver
     network = Architecture((8, 16), 2)
     found = InverseTraining(name, 60, CELLS, (40, 20), schedule, network, out=tmp_path)
     return replace(found, **options)  # type: ignore[arg-type]
-
-
-def silent(steps: int):  # type: ignore[no-untyped-def]  # noqa: ANN201
-    return lambda step, loss: None
 
 
 def test_training_is_resumed_and_keeps_what_the_correction_leaves(tmp_path: Path) -> None:

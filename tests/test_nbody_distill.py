@@ -17,11 +17,7 @@ from physgen.distillation import Student
 from physgen.predictor import DDIM, Anew
 from physgen.rounds import distill
 from physgen.testbeds import source
-from physgen.training import Report, Schedule
-
-
-def silent(steps: int) -> Report:
-    return lambda step, loss: None
+from physgen.training import Report, Schedule, silent
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +51,14 @@ def test_a_student_knows_its_levels_and_designs_in_as_many_evaluations(distilled
     assert draw(student, task, 3, source()).evaluations == 2
     with pytest.raises(ValueError, match="choose one candidate, got 2"):
         draw(student, task, 3, source(), descent=Descent(candidates=2))
+
+
+def test_levels_that_a_student_would_not_heed_are_refused(
+    distilled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--weights", distilled, "--descent.steps", 5, "--out", tmp_path]
+    assert main(["design", "nbody", *(str(word) for word in words)]) == 2
+    assert "levels of its own: leave out --descent.steps, got 5" in capsys.readouterr().err
 
 
 def test_scores_compare_the_student_with_as_few_evaluations_of_the_prior(distilled: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from physgen.cli import main
 from physgen.design_tasks.nbody_prior import Architecture, load_prior, read_prior, simulated
 from physgen.design_tasks.nbody_train import NBodyTraining, train_nbody
-from physgen.training import Report, Schedule
+from physgen.training import Report, Schedule, silent
 
 SMALL = NBodyTraining(
     schedule=Schedule(steps=6, batch=8, warmup=2, save_every=3),
@@ -18,10 +18,6 @@ SMALL = NBodyTraining(
     runs=20,
     instants=30,
 )
-
-
-def silent(steps: int) -> Report:
-    return lambda step, loss: None
 
 
 @pytest.fixture(scope="module")

@@ -70,6 +70,7 @@ def test_everything_in_the_verdict_is_in_the_folder(folder: Path) -> None:
     assert verdict.baselines["CMA-ES"].solver_calls == 720
     assert verdict.baselines["CMA-ES"].figures["objective"].mean < 0.12
     assert verdict.network_evaluations == 24
+    assert verdict.options["descent"]["steps"] == 24  # type: ignore[index]
     assert 0 < verdict.seconds["network"] < 2 * verdict.seconds["sampling"]
 
 

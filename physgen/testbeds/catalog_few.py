@@ -109,12 +109,12 @@ def halved(size: Size, into: int) -> Student:
     """Four steps in one, and two in one until so many are left; each student teaches the next."""
     if into == 4:
         model: nn.Module = network()
-        leap = Leap(LAW, FINE, 4, SPREAD)
+        leap = Leap(LAW, FINE, 4)
     else:
         before = halved(size, 2 * into)
         assert isinstance(before.model, nn.Module)
         model = before.model
-        leap = Leap(before, before.grid, 2, SPREAD)
+        leap = Leap(before, before.grid, 2)
     objective = Taught(leap, OnGrid(leap.grid), SPREAD)
     student = trained(model, objective, noised(objective), lessons(size))
     return Student(student, leap.grid, DDIM(), SPREAD)

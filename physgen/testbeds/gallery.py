@@ -1,6 +1,7 @@
 """A page of panels: draws over the density that they should follow, and how far they are from it."""
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,18 @@ class Panel:
     def apart(self) -> float:
         """Distance (W2) of the draws from exact ones."""
         return wasserstein(self.x, self.exact)
+
+
+Method = Callable[[int], Panel]
+"""Makes a panel of so many draws."""
+
+
+def show(path: Path, methods: Mapping[str, Method], count: int) -> None:
+    """Make all panels, tell what each says of itself, and paint the page."""
+    panels = {name: method(count) for name, method in methods.items()}
+    for name, panel in panels.items():
+        print(f"{name}: {panel.apart:.3f} {panel.caption}")
+    paint(path, panels)
 
 
 def paint(path: Path, panels: dict[str, Panel], columns: int = 5) -> None:

@@ -1,0 +1,105 @@
+"""Options of commands: as a verdict keeps them, and as the words that ask for the same again.
+
+Options are frozen dataclasses, some of whose fields are such themselves. A field of one of these is
+called by both names, as in ``walk.levels``.
+"""
+
+import shlex
+from collections.abc import Collection, Iterator
+from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def plain(options: "DataclassInstance", unused: Collection[str] = ()) -> dict[str, object]:
+    """As JSON keeps them: paths as text.
+
+    Arguments:
+        options: All of them.
+        unused: Names of those that had no say in what was done, which are left out.
+    """
+    found: dict[str, object] = {}
+    for one in fields(options):
+        value = getattr(options, one.name)
+        if one.name in unused:
+            continue
+        if is_dataclass(value) and not isinstance(value, type):
+            value = plain(value, _within(one.name, unused))
+        found[one.name] = str(value) if isinstance(value, Path) else value
+    return found
+
+
+def command(name: str, options: "DataclassInstance") -> str:
+    """What makes the same figures again: all options that are not the default, but the folder.
+
+    Arguments:
+        name: Of the command, without ``physgen``.
+        options: What it was told.
+    """
+    words = ["physgen", *name.split()]
+    for option, value in _changed(options):
+        if option != "out":
+            words += _words(option, value)
+    return shlex.join(words)
+
+
+def check_default(options: "DataclassInstance", names: Collection[str], why: str) -> None:
+    """Refuse options that would have no say.
+
+    Arguments:
+        options: What was asked for.
+        names: Of those that must be as they are by default.
+        why: Why they have none.
+
+    Raises:
+        ValueError: one of them was changed.
+    """
+    for option, value in _changed(options):
+        if option in names:
+            raise ValueError(f"{why}: leave out {_words(option, value)[0]}, got {value}")
+
+
+def _within(name: str, names: Collection[str]) -> list[str]:
+    """Names of the fields of one that is a dataclass itself."""
+    return [inner.removeprefix(f"{name}.") for inner in names if inner.startswith(f"{name}.")]
+
+
+def _changed(
+    options: "DataclassInstance", usual: object = None, outer: str = ""
+) -> Iterator[tuple[str, object]]:
+    """Options that are not the default, by their names.
+
+    Arguments:
+        options: All of them.
+        usual: What they are by default; as their fields have it, if not given.
+        outer: What their names begin with.
+    """
+    for one in fields(options):
+        value, name = getattr(options, one.name), outer + one.name
+        default = _default(one) if usual is None else getattr(usual, one.name)
+        if value == default:
+            continue
+        if is_dataclass(value) and not isinstance(value, type):
+            known = None if default is MISSING else default
+            yield from _changed(value, known, f"{name}.")
+        else:
+            yield name, value
+
+
+def _default(one: "Field[object]") -> object:
+    """The default of a field; what equals nothing, where there is none."""
+    if one.default_factory is not MISSING:
+        return one.default_factory()
+    return one.default
+
+
+def _words(name: str, value: object) -> list[str]:
+    """The words of one option."""
+    *outer, last = name.replace("_", "-").split(".")
+    if isinstance(value, bool):
+        return ["--" + ".".join([*outer, last if value else f"no-{last}"])]
+    values = value if isinstance(value, tuple) else (value,)
+    return ["--" + ".".join([*outer, last]), *map(str, values)]
