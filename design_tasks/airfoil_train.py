@@ -22,6 +22,7 @@ from physgen.design_tasks.airfoil_prior import (
     scaled,
 )
 from physgen.files import writable_folder, write_json
+from physgen.options import command
 from physgen.training import Report, Schedule, Trainer, draw_curve, processes
 
 LEVELS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -86,7 +87,7 @@ def train_airfoil(options: AirfoilTraining, report: Callable[[int], Report]) -> 
         if trainer.rank == 0:
             assert isinstance(average, AirfoilNetwork)
             facts: dict[str, object] = {
-                "command": "physgen train airfoil",
+                "command": command("train airfoil", options),
                 "recipe": made_of,
                 "schedule": asdict(options.schedule),
                 "version": __version__,

@@ -18,6 +18,7 @@ from physgen.design_tasks.burgers_tracking_prior import (
     save_prior,
 )
 from physgen.files import writable_folder
+from physgen.options import command
 from physgen.priors import train_prior
 from physgen.training import Report, Schedule, Trainer, processes
 
@@ -76,7 +77,8 @@ def train_tracking(options: TrackingTraining, report: Callable[[int], Report]) -
             return score(load_prior(path))
 
         name = "burgers-tracking"
-        return train_prior(name, trainer, options.schedule, made_of, report, save, scored)
+        told = command(f"train {name}", options)
+        return train_prior(name, told, trainer, options.schedule, made_of, report, save, scored)
 
 
 def score(model: nn.Module, targets: int = 20, intervals: int = 40) -> dict[str, float]:

@@ -19,6 +19,7 @@ from physgen.design_tasks.burgers_prior import (
     save_prior,
 )
 from physgen.files import writable_folder
+from physgen.options import command
 from physgen.preconditioned import Preconditioned
 from physgen.priors import begun_with, train_prior
 from physgen.training import Report, Schedule, Trainer, processes
@@ -82,7 +83,8 @@ def train_burgers(options: BurgersTraining, report: Callable[[int], Report]) -> 
             return score(load_prior(path))
 
         name = "burgers-control"
-        return train_prior(name, trainer, options.schedule, made_of, report, save, scored)
+        told = command(f"train {name}", options)
+        return train_prior(name, told, trainer, options.schedule, made_of, report, save, scored)
 
 
 def _first(options: BurgersTraining) -> tuple[Preconditioned, object]:

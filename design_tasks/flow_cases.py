@@ -79,7 +79,8 @@ class Cylinder(Case):
     kernel: Kernel = field(default_factory=Kernel)
     """How sharply the body begins."""
     lead: float = 0.0
-    """How long the flow runs on cells twice as wide before this run begins."""
+    """How long the flow runs on cells twice as wide before this run begins. Stopped there, it begins
+    anew."""
     since: float = 40.0
     """When the transient is over."""
     time: float = 100.0
@@ -87,6 +88,12 @@ class Cylinder(Case):
     out: Path = Path("runs/cylinder")
     double: bool = False
     compile: bool = False
+
+    def __post_init__(self) -> None:
+        if self.lead < 0:
+            raise ValueError(f"lead must not be negative, got {self.lead}")
+        if self.lead:
+            _ = self.stream.coarse()  # refused here if it cannot be
 
     @property
     def name(self) -> str:
@@ -100,8 +107,6 @@ class Cylinder(Case):
         flow = Flow(self.stream.grid(), 1 / self.reynolds, kernel=self.kernel)
         gust = push(1.0, 0.0, 0.1, flow) if self.reynolds > 47 else None
         first = None
-        if self.lead < 0:
-            raise ValueError(f"lead must not be negative, got {self.lead}")
         if self.lead:
             wide = replace(self, lead=0.0, stream=self.stream.coarse())
             first = Lead(wide.scene(like), self.lead)

@@ -107,10 +107,12 @@ def _run(case: Case, progress: Progress, out: Path, began: float) -> tuple[Run, 
     like = torch.zeros(1, dtype=torch.float64 if case.double else torch.float32)
     scene = case.scene(like)
     course = Course(scene.flow, scene.bodies, like)
-    progress.stage(f"{case.name}: {scene.flow.grid.nx} x {scene.flow.grid.ny} cells")
     kept = _Kept(case, out / CHECKPOINT)
     found = kept.load()
+    if scene.lead is not None and found is None:
+        progress.stage(f"{case.name}: the first {scene.lead.time:g} s on cells twice as wide")
     frames, record, before = found or ([begun(scene, like, case.compile)], Record(), 0.0)
+    progress.stage(f"{case.name}: {scene.flow.grid.nx} x {scene.flow.grid.ny} cells")
     if case.compile:
         course.compile()
     saved = time.perf_counter()

@@ -144,7 +144,7 @@ class Fields(Subject):
         generator = torch.Generator().manual_seed(10**9)
         start = unit_noise(8, (2, *prior.gaussian.space), generator)
         ends = walked(prior.denoiser, walk, start, grid, generator)
-        few = Student(network, walk.grid, DPMpp2M())
+        few = Student(network, walk.grid, DPMpp2M(), prior.gaussian.sigma_data)
         ways = {
             f"prior, {grid.steps} evaluations": prior,
             f"prior, {walk.grid.steps} evaluations": replace(prior, denoiser=few),

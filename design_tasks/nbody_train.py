@@ -18,6 +18,7 @@ from physgen.design_tasks.nbody_prior import (
     simulated,
 )
 from physgen.files import writable_folder
+from physgen.options import command
 from physgen.preconditioned import Denoising, Preconditioned
 from physgen.priors import begun_with, train_prior
 from physgen.sharing import Gradients, Weights
@@ -99,7 +100,8 @@ def train_nbody(options: NBodyTraining, report: Callable[[int], Report]) -> Path
         def scored(path: Path) -> dict[str, float]:
             return score(read_prior(path)[0], options.noise)
 
-        return train_prior("nbody", trainer, options.schedule, made_of, report, save, scored)
+        told = command("train nbody", options)
+        return train_prior("nbody", told, trainer, options.schedule, made_of, report, save, scored)
 
 
 def _first(options: NBodyTraining) -> tuple[Preconditioned, object]:

@@ -80,6 +80,7 @@ def begun_with(
 
 def train_prior(
     name: str,
+    told: str,
     trainer: Trainer,
     schedule: Schedule,
     recipe: Facts,
@@ -91,6 +92,7 @@ def train_prior(
 
     Arguments:
         name: Of the prior and its file.
+        told: The command that makes the same again.
         trainer: In the folder of the run.
         schedule: How long and how fast.
         recipe: What makes the weights.
@@ -102,7 +104,7 @@ def train_prior(
     weights = trainer.folder / f"{name}.safetensors"
     if trainer.rank == 0:
         facts: Facts = {
-            "command": f"physgen train {name}",
+            "command": told,
             "recipe": recipe,
             "schedule": asdict(schedule),
             "version": __version__,

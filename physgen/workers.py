@@ -106,8 +106,10 @@ def _by_copies(
     seen: dict[str | tuple[str, type[Warning], int], int] = {}
     try:
         with warnings.catch_warnings():
-            # Python 3.12 warns of copies of processes with threads, such as those of progress bars.
+            # Python 3.12 warns of copies of processes with threads, such as those of progress bars,
+            # and JAX, where it is loaded, of any; no work here touches it.
             warnings.filterwarnings("ignore", "This process", DeprecationWarning)
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
             context = multiprocessing.get_context("fork")
             # What a copy begins with is not sent, but was there when it was made.
             pool = ProcessPoolExecutor(count, context, _begin, (work, items))

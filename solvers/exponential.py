@@ -49,6 +49,10 @@ class Semilinear(abc.ABC):
 
     degree: int = 2
     """The highest number of fields that the nonlinear term multiplies."""
+    mixes: bool = False
+    """Whether the nonlinear term has linear parts too, as between two channels. It is then computed of
+    all modes, of which products keep their own; else the modes that no product keeps feel the linear
+    part alone, and are followed at once."""
 
     @abc.abstractmethod
     def fields(self, axes: int) -> tuple[str, ...]:
@@ -64,7 +68,8 @@ class Semilinear(abc.ABC):
 
     @abc.abstractmethod
     def nonlinear(self, spectrum: Spectrum, modes: Modes) -> Spectrum:
-        """Amplitudes of the nonlinear term."""
+        """Amplitudes of the nonlinear term, of the modes that a spectrum has: those that products
+        keep, or all if the equation :attr:`mixes`."""
 
 
 def beside(axes: int, first: Symbol, second: Symbol) -> Symbol:
@@ -242,7 +247,7 @@ class Spectral(Evolution):
         for _ in range(steps):
             spectrum = self.scheme.step(spectrum, nonlinear, ready.weights)
         found = ready.modes.whole(spectrum)
-        if self.equation.degree:
+        if self.equation.degree and not self.equation.mixes:
             carried, gained = self._beyond(ready, steps, pushed is not None)
             found = torch.addcmul(found, carried, whole)
             found = found if pushed is None else torch.addcmul(found, gained, pushed)
@@ -273,13 +278,17 @@ class Spectral(Evolution):
     def _beyond(self, ready: "_Prepared", steps: int, forced: bool) -> tuple[Symbol, Symbol]:
         """What so many steps multiply modes with that no product keeps, and a forcing of these: the
         linear part is all that they feel, and is followed exactly. Zero for all others."""
-        if (steps, forced) not in ready.beyond:
-            z = steps * self.dt * ready.sharp
-            gained = steps * self.dt * circle_mean(_phi_1, z) if forced else torch.zeros(())
-            outside = 1 - ready.modes.whole(ready.modes.part(torch.ones_like(ready.symbol)))
-            carried, gained = (ready.modes.weight(one) * outside for one in (z.exp(), gained))
-            ready.beyond[steps, forced] = carried, gained
-        return ready.beyond[steps, forced]
+        key = steps, forced
+        if key not in ready.beyond:
+            with torch.inference_mode(False):  # or they would serve no gradient later
+                kept = ready.modes.part(torch.ones_like(ready.symbol))
+                outside = ready.modes.whole(kept) == 0
+                # What grows among the kept modes may be beyond all numbers.
+                z = steps * self.dt * torch.where(outside.to(ready.sharp.device), ready.sharp, 0)
+                gained = steps * self.dt * circle_mean(_phi_1, z) if forced else torch.zeros(())
+                carried, gained = (ready.modes.weight(one) * outside for one in (z.exp(), gained))
+                ready.beyond[key] = carried, gained
+        return ready.beyond[key]
 
     def _prepare(self, state: State) -> "_Prepared":
         """All that a step needs, in the precision of a state and where it is."""
@@ -294,15 +303,19 @@ class Spectral(Evolution):
             return self._made(state)  # its graph is walked once
         key = state.dtype, state.device
         if key not in self._prepared:
-            self._prepared[key] = self._made(state)
+            with torch.inference_mode(False):
+                self._prepared[key] = self._made(state)
         return self._prepared[key]
 
     def _made(self, state: State) -> "_Prepared":
         where = self._own[0].device if self._own else None
         sharp = torch.zeros((), dtype=torch.float64, device=where)
-        symbol = self.equation.linear(Modes(self.grid, 0, sharp))
+        every = Modes(self.grid, 0, sharp)
+        symbol = self.equation.linear(every)
+        symbol = symbol.expand(torch.broadcast_shapes(symbol.shape, every.laplacian.shape))
         like = torch.zeros((), dtype=state.dtype, device=state.device)
-        everything, modes = (Modes(self.grid, n, like) for n in (0, self.equation.degree))
+        everything = Modes(self.grid, 0, like)
+        modes = Modes(self.grid, self.equation.degree, like, self.equation.mixes)
         weights = self.scheme.weights(modes.part(symbol), self.dt)
         return _Prepared(
             everything,

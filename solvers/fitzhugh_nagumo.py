@@ -42,6 +42,7 @@ class FitzHughNagumo(Semilinear):
     threshold: Number = 5e-3
     """k, in 1/s."""
     degree = 3
+    mixes = True
 
     def __post_init__(self) -> None:
         spread = self.diffusivity_u, self.diffusivity_v

@@ -74,24 +74,19 @@ class Modes:
     degree: int
     """The highest number of fields that are multiplied; for none all modes are kept."""
     like: Tensor
+    padded: bool = False
+    """Whether spectra have all modes all the same, of which :meth:`forward` leaves those that are not
+    kept at zero, and :meth:`back` does not look at them."""
     _made: dict[object, Tensor] = field(default_factory=dict, init=False)
 
     @cached_property
     def _counts(self) -> list[tuple[int, int]]:
         """How many modes along each axis are kept of those from zero up, and of those below."""
-        found = []
-        for n in self.grid.points:
-            highest = -(-n // (self.degree + 1)) - 1 if self.degree else n // 2
-            found.append((highest + 1, highest))
-        *whole, (last, _) = found
-        if not self.degree:  # Of both signs of the highest mode there is but one.
-            whole = [(highest, highest) for _, highest in whole]
-        return [*whole, (last, 0)]
+        return _kept(self.grid, self.degree)
 
     def _indices(self) -> list[Tensor]:
-        lines = [
-            torch.cat([torch.arange(up), torch.arange(-down, 0)]) for up, down in self._counts
-        ]
+        counts = _kept(self.grid, 0) if self.padded else self._counts
+        lines = [torch.cat([torch.arange(up), torch.arange(-down, 0)]) for up, down in counts]
         return list(torch.meshgrid(*(line.double() for line in lines), indexing="ij"))
 
     @cached_property
@@ -124,16 +119,18 @@ class Modes:
     def derivative(self, *orders: int) -> Complex[Tensor, "*mode"]:
         """What amplitudes are multiplied with for a derivative of an order along each axis."""
         if orders not in self._made:
-            factor = torch.ones((), dtype=torch.complex128)
-            for order, k in zip(orders, self.k, strict=True):
-                factor = factor * (1j * k.double().cpu()) ** order
-            self._made[orders] = self.weight(factor)
+            with torch.inference_mode(False):  # or it would serve no gradient later
+                factor = torch.ones((), dtype=torch.complex128)
+                for order, k in zip(orders, self.k, strict=True):
+                    factor = factor * (1j * k.double().cpu()) ** order
+                self._made[orders] = self.weight(factor)
         return self._made[orders]
 
     def once(self, make: Callable[["Modes"], Tensor]) -> Tensor:
         """What an equation makes of modes alone, made once."""
         if make not in self._made:
-            self._made[make] = make(self)
+            with torch.inference_mode(False):
+                self._made[make] = make(self)
         return self._made[make]
 
     def weight(self, factor: Tensor) -> Complex[Tensor, "*modes"]:
@@ -154,24 +151,33 @@ class Modes:
         found: Tensor = torch.fft.rfft(state).narrow(-1, 0, up)
         for axis, counts, _ in reversed(whole):
             found = _low(torch.fft.fft(found, dim=axis), axis, counts)
-        return found
+        return self._filled(found) if self.padded else found
 
     def back(self, spectrum: Complex[Tensor, "*batch_mode"]) -> Float[Tensor, "*batch_space"]:
         """The fields of some amplitudes: what may be multiplied."""
         _, last, whole = self._lines
+        if self.padded:
+            spectrum = self._cut(spectrum)
         for axis, counts, points in whole:
             spectrum = torch.fft.ifft(_between(spectrum, axis, counts, points), dim=axis)
         found: Tensor = torch.fft.irfft(spectrum, last)
         return found
 
     def part(self, spectrum: Num[Tensor, "*batch_all"]) -> Num[Tensor, "*batch_mode"]:
-        """Amplitudes, or their factors, of the kept modes from those of all, as ``rfftn`` has them."""
+        """Amplitudes, or their factors, of the modes of a spectrum from those of all, as ``rfftn`` has
+        them."""
+        return spectrum if self.padded else self._cut(spectrum)
+
+    def whole(self, spectrum: Complex[Tensor, "*batch_mode"]) -> Complex[Tensor, "*batch_all"]:
+        """Amplitudes of all modes, of which those that a spectrum does not have are zero."""
+        return spectrum if self.padded else self._filled(spectrum)
+
+    def _cut(self, spectrum: Tensor) -> Tensor:
         for axis in range(-self.grid.axes, 0):
             spectrum = _low(spectrum, axis, self._counts[axis])
         return spectrum
 
-    def whole(self, spectrum: Complex[Tensor, "*batch_mode"]) -> Complex[Tensor, "*batch_all"]:
-        """Amplitudes of all modes, of which those that are not kept are zero."""
+    def _filled(self, spectrum: Tensor) -> Tensor:
         points = (*self.grid.points[:-1], self.grid.points[-1] // 2 + 1)
         for axis in range(-self.grid.axes, 0):
             spectrum = _between(spectrum, axis, self._counts[axis], points[axis])
@@ -184,6 +190,14 @@ class Modes:
         orders = [0] * self.grid.axes
         orders[axis] = 1
         return self.derivative(*orders) * spectrum
+
+
+def _kept(grid: Periodic, degree: int) -> list[tuple[int, int]]:
+    """How many modes along each axis products keep of those from zero up, and of those below."""
+    highest = [-(-n // (degree + 1)) - 1 if degree else n // 2 for n in grid.points]
+    # Of both signs of the very highest mode there is but one.
+    whole = [(most + 1 if degree else most, most) for most in highest[:-1]]
+    return [*whole, (highest[-1] + 1, 0)]
 
 
 def _low(spectrum: Tensor, axis: int, counts: tuple[int, int]) -> Tensor:

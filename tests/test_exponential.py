@@ -1,6 +1,7 @@
 """The exponential integrator: its orders, its weights, and another code that claims the same."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from physgen.solvers.exponential import (
     circle_mean,
 )
 from physgen.solvers.fisher import Fisher
+from physgen.solvers.fitzhugh_nagumo import FitzHughNagumo
 from physgen.solvers.gray_scott import GrayScott
 from physgen.solvers.korteweg_de_vries import KortewegDeVries
 from physgen.solvers.kuramoto_sivashinsky import KuramotoSivashinsky
@@ -63,6 +65,71 @@ def test_weights_near_zero_keep_all_digits() -> None:
     found = circle_mean(lambda z: (-4 - z + z.exp() * (4 - 3 * z + z**2)) / z**3, z)
     torch.testing.assert_close(found, 1 / 6 + z / 6, atol=1e-9, rtol=0)
     assert abs(float(found[0]) - 1 / 6) < 1e-14
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_one_long_march_is_many_short_ones(forced: bool) -> None:
+    """Where kept modes grow past all numbers of single precision if left alone, and others fade."""
+    growth = torch.full((1, 1, 1), 1.0, requires_grad=True)
+    solver = Spectral(Fisher(growth=growth), Periodic((16,), (20.0,)), 0.2)
+    u = 0.1 + 0.05 * torch.rand(2, 1, 16, generator=torch.Generator().manual_seed(0))
+    force = 0.01 * torch.rand(2, 1, 16, generator=torch.Generator().manual_seed(1))
+    boundary = force if forced else u[:, :0]
+    with torch.no_grad():
+        short = u
+        for _ in range(600):
+            short = solver.march(short, boundary, 1)
+    long = solver.march(u, boundary, 600)
+    torch.testing.assert_close(long, short, atol=1e-5, rtol=0)
+    (slope,) = torch.autograd.grad(long.sum(), growth)
+    assert slope.isfinite().all()
+
+
+def test_channels_that_are_joined_feel_each_other_in_all_modes() -> None:
+    """A rate by its formula, of waves that no product keeps."""
+    grid = Periodic((32,), (2.0,))
+    (x,) = grid.places(torch.zeros(1, dtype=torch.float64))
+    waves = torch.cos(2 * torch.pi * 12 / 2.0 * x)
+    state = torch.stack([1e-9 * waves, 2e-9 * waves])[None]
+    equation = FitzHughNagumo(threshold=0.0)
+    rate = Spectral(equation, grid, 0.01).rate(state, state[:, :0])
+    bend = -((2 * torch.pi * 6) ** 2)
+    u, v = state[:, 0], state[:, 1]
+    assert isinstance(equation.diffusivity_u, float) and isinstance(equation.diffusivity_v, float)
+    wanted = [
+        equation.diffusivity_u * bend * u + u - v,
+        equation.diffusivity_v * bend * v + u - v,
+    ]
+    torch.testing.assert_close(rate, torch.stack(wanted, 1), rtol=1e-6, atol=1e-18)
+
+
+def test_what_was_made_without_gradients_serves_them_later() -> None:
+    solver, u = Spectral(Burgers(0.02), Periodic((32,), (1.0,)), 0.01), torch.rand(1, 1, 32)
+    with torch.inference_mode():
+        solver.march(u, u[:, :0], 3)
+    u = u.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(solver.march(u, u[:, :0], 3).sum(), u)
+    assert slope.isfinite().all()
+
+
+@dataclass(frozen=True)
+class Drag(Semilinear):
+    """The same for all modes."""
+
+    def fields(self, axes: int) -> tuple[str, ...]:
+        return ("speed",)
+
+    def linear(self, modes: Modes) -> Tensor:
+        return -torch.ones(1, 1, dtype=torch.float64)
+
+    def nonlinear(self, spectrum: Tensor, modes: Modes) -> Tensor:
+        return torch.zeros_like(spectrum)
+
+
+def test_a_symbol_may_be_the_same_for_all_modes() -> None:
+    u = torch.rand(2, 1, 16, dtype=torch.float64)
+    found = Spectral(Drag(), Periodic((16,), (1.0,)), 0.1).march(u, u[:, :0], 10)
+    torch.testing.assert_close(found, u * np.exp(-1.0))
 
 
 def test_products_have_no_aliases() -> None:
