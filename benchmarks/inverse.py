@@ -30,7 +30,7 @@ from physgen.verdict import Figure, Verdict, load_verdict
 class Table:
     """Rows of the table of inverse problems."""
 
-    equations: tuple[str, ...] = ("darcy", "poisson", "helmholtz")
+    equations: tuple[str, ...] = tuple(EQUATIONS)
     """Which."""
     problems: tuple[str, ...] = ("forward", "inverse", "both")
     """Which."""
