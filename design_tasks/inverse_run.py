@@ -248,7 +248,7 @@ def warnings(options: InverseOptions, judged: Judged) -> tuple[str, ...]:
             "linear one by their exact law. The row 'linear' measures that law from data; what "
             "draws add are intervals."
         )
-    elif guidance.residual and equation.name == "navier-stokes":
+    elif guidance.residual and not (equation.two_valued or equation.data().solutions):
         flows = guidance.levels * options.draws
         said.append(
             f"The equation was heeded by {flows} runs of its solver on a coarser grid for each case, which "
