@@ -1,5 +1,6 @@
 """Drawing samples of inverse problems: a prior, what is seen, and the equation, as one sum."""
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -78,13 +79,28 @@ class Drawn:
 
 
 def term(prior: InversePrior, seen: Seen, guidance: Guidance) -> Score:
-    """The prior, what is seen, and the equation."""
-    found: Score = Sensed(prior.denoiser, prior.gaussian, seen, prior.share)
-    if guidance.residual:
-        law = prior.equation.data(prior.cells)
-        mend = Sweeps(law, prior.equation, prior.standard, guidance.sweeps)
-        found = Consistent(found, mend, guidance.residual, guidance.level)
-    return found
+    """The prior, what is seen, and the equation.
+
+    Where the equation says so, sensors of the state are heard after it: what the solver makes of a start
+    is held against them, and by the covariance of both corrects the start, as in a Kalman filter.
+    """
+
+    def sensed(base: Score) -> Score:
+        return Sensed(base, prior.gaussian, seen, prior.share)
+
+    if not guidance.residual:
+        return sensed(prior.denoiser)
+    equation = prior.equation
+    law = equation.data(prior.cells)
+    mend = Sweeps(law, equation, prior.standard, guidance.sweeps)
+
+    def heeded(base: Score) -> Score:
+        return Consistent(base, mend, guidance.residual, guidance.level)
+
+    state = equation.parts[STATE].places(seen.size // math.prod(law.space), law.space)
+    if equation.heard_last and torch.isin(seen.places, state).any():
+        return sensed(heeded(prior.denoiser))
+    return heeded(sensed(prior.denoiser))
 
 
 def draw(

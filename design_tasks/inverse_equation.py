@@ -145,6 +145,8 @@ class Equation:
     """On so many cells along each side."""
     sensors: Mapping[str, int]
     """In each part that is seen, if nobody says how many."""
+    heard_last: bool = False
+    """Whether sensors of the state correct what the equation makes of a start, or come before it."""
     two_valued: bool = False
     """Whether the coefficient has two values."""
 

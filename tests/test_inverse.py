@@ -577,7 +577,7 @@ def test_pictures_holes_and_whole_fields_are_looks_of_the_same_prior(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--equation stokes", "equation must be one of ['darcy', 'poisson', 'helmholtz']"),
+        ("--equation stokes", "equation must be one of ['darcy', 'poisson', 'helmholtz',"),
         ("--problem sideways", "problem must be one of"),
         ("--look away", "look must be one of"),
         ("--draws 20", "draws must be 19, 39, 59"),
