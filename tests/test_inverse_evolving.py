@@ -247,7 +247,7 @@ def test_a_run_leaves_what_it_names(
     assert imread(out / "fields.png").std() > 0.1
 
 
-LOOKED = {
+LOOKED: dict[str, tuple[Look, float]] = {
     "stations": (Stations(4), 0.7),
     "coarse": (Coarse(8), 0.4),
     "hole": (AroundHole(), 0.9),
