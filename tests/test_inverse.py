@@ -554,7 +554,9 @@ def test_training_is_by_default_that_of_the_prior_that_ships(name: str) -> None:
     assert recipe["data"]["seeds"] == [0, options.moments.simulations - 1]
     assert recipe["kept"] == list(options.moments.kept)
     if options.moments.network is not None:
-        assert facts["schedule"] == vars(options.schedule)
+        shorter = {"navier-stokes": 800, "burgers": 900}
+        steps = shorter.get(name, options.schedule.steps)
+        assert facts["schedule"] == {**vars(options.schedule), "steps": steps}
         assert recipe["network"] == json.loads(json.dumps(asdict(options.moments.network)))
         assert recipe["loss"] == vars(options.loss)
 
