@@ -1,7 +1,7 @@
 """Inverse problems: the whole table, with and without the equation, paired.
 
 ``python benchmarks/inverse.py`` draws for 50 test cases of each equation and problem, and prints
-errors of the wanted field with 95 % intervals beside those of linear estimates and of descent through the
+errors of the wanted part with 95 % intervals beside those of linear estimates and of descent through the
 solver, coverage, and residuals. *Paired* is the mean change of the error by the residual, over the error
 without it, case by case, with the p-value of Student's paired test. *Above* is what a baseline's
 error is above that of the draws, on its own cases. Poisson's and Helmholtz' fields are Gaussian. In *forward*
@@ -21,6 +21,7 @@ from scipy import stats
 from physgen.checkpoint import fingerprint, load_tensors
 from physgen.cli import stages
 from physgen.design_tasks.inverse import EQUATIONS
+from physgen.design_tasks.inverse_design import Guidance
 from physgen.design_tasks.inverse_prior import weights_of
 from physgen.design_tasks.inverse_run import InverseOptions, design_inverse
 from physgen.options import plain
@@ -31,7 +32,7 @@ from physgen.verdict import Figure, Verdict, load_verdict
 class Table:
     """Rows of the table of inverse problems."""
 
-    equations: tuple[str, ...] = ("darcy", "poisson", "helmholtz")
+    equations: tuple[str, ...] = tuple(EQUATIONS)
     """Which."""
     problems: tuple[str, ...] = ("forward", "inverse", "both")
     """Which."""
@@ -39,6 +40,8 @@ class Table:
     """spread or scattered sensors, or another look of 'physgen design inverse'."""
     cases: int = 50
     """Test cases of each row."""
+    levels: int = 20
+    """Of noise."""
     baselines: int = 10
     """Cases of descent through the solver; 0 for no baselines."""
     seed: int = 0
@@ -75,6 +78,7 @@ def row(table: Table, equation: str, problem: str) -> None:
         cases=table.cases,
         baselines=table.baselines,
         seed=table.seed,
+        guidance=Guidance(levels=table.levels),
         out=table.out / f"{equation}-{problem}-{table.look}",
     )
     guidance = replace(base.guidance, residual=0.0)
@@ -85,12 +89,18 @@ def row(table: Table, equation: str, problem: str) -> None:
     told = EQUATIONS[equation].coverage
     for name, verdict in (("prior and residual", led), ("prior", free)):
         found = verdict.figures
+        parts = zip(EQUATIONS[equation].fields, ("coefficient", "state"), strict=True)
         print(
             f"  {name:<20}{percent(found['relative_error']):>18}   {told.replace('_', ' of the ')} "
             f"{percent(found[told])}   residual {found['residual'].mean:.3f}   "
             f"solver {100 * found['solver_error'].mean:.2f} %   CRPS {found['crps'].mean:.4f}   "
             f"{verdict.seconds['sampling'] / table.cases:.1f} s a case"
         )
+        for called, part in parts:
+            print(
+                f"    {called:<18}{percent(found[f'error_{part}']):>18}   coverage "
+                f"{percent(found[f'coverage_{part}'])}"
+            )
     change = cases["relative_error"] - others["relative_error"]
     test = stats.ttest_1samp(change, 0.0)
     fall = (others["residual"] / cases["residual"]).min()

@@ -1,14 +1,14 @@
-"""Drawing both fields of inverse problems: a prior, what is seen, and the equation, as one sum."""
+"""Drawing samples of inverse problems: a prior, what is seen, and the equation, as one sum."""
 
+import math
 import time
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from physgen.consistent import Consistent, Relaxation
-from physgen.design_tasks.inverse import COEFFICIENT, STATE, Draws, Equation, InverseTask, Pairs
+from physgen.design_tasks.inverse import STATE, Draws, InverseTask
+from physgen.design_tasks.inverse_equation import Equation, Law, Pairs
 from physgen.design_tasks.inverse_prior import InversePrior, Standard
 from physgen.distillation import Student
 from physgen.energy import Score
@@ -17,7 +17,6 @@ from physgen.predictor import DPMpp2M, Predictor
 from physgen.progress import Progress, Silent
 from physgen.sampler import sample, unit_noise
 from physgen.sensed import Seen, Sensed
-from physgen.solvers.elliptic import Cells
 
 LOWEST, HIGHEST = 2e-3, 200.0
 """Noise levels: below what components leave out of the smoothest field, and above all fields."""
@@ -25,45 +24,19 @@ CASES_AT_ONCE = 5
 
 
 class Sweeps(Relaxation):
-    r"""Sweeps of Richardson's iteration for the state, preconditioned by sines.
+    """The state of samples is led towards what the solver makes of their first parts, which stay.
 
-    .. math:: u \leftarrow u - P\, R(u, a), \qquad P = (\bar a L - q)^{-1},
-        \quad \bar a = \tfrac12 (\min a + \max a)
-
-    for the residual :math:`R = A(a) u - f` and the Laplacian L of the walls, which sines make
-    diagonal. For Poisson's and Helmholtz' equations one sweep is exact; for Darcy's each leaves at
-    most :math:`(\max a - \min a) / (\max a + \min a)` of the error, 0.6 for 3 and 12. The coefficient
-    stays as it is: a step of it would blur what has two values.
+    A step of these would blur a coefficient of two values, and they hear of the equation by the levels
+    that follow: see :meth:`~physgen.design_tasks.inverse_equation.Law.mended`.
     """
 
-    def __init__(self, equation: Equation, standard: Standard, cells: Cells, sweeps: int) -> None:
-        self.equation, self.standard, self.sweeps = equation, standard, sweeps
-        self.data = equation.data(cells.cells[0])
-        self.solver = self.data.equation()
-        self.shift = self.data.facts.get("wavenumber", 0.0) ** 2
-        self.cells = cells
+    def __init__(self, law: Law, equation: Equation, standard: Standard, sweeps: int) -> None:
+        self.law, self.standard, self.sweeps = law, standard, sweeps
+        self.state = equation.parts[STATE]
 
     def mend(self, x: Pairs) -> Pairs:
-        pair = self.standard.physical(x)
-        boundary = self.equation.boundary(pair[:, COEFFICIENT])
-        state = pair[:, STATE:]
-        for _ in range(1 if self.equation.gaussian else self.sweeps):
-            owed = self.solver.residual(state, boundary)[:, 0]
-            state = state - self._nearly(owed, boundary[:, 0])[:, None]
-        mended = torch.cat([pair[:, :STATE], state], 1)
-        return torch.cat([x[:, :STATE], self.standard.sample(mended)[:, STATE:].to(x)], 1)
-
-    def _nearly(
-        self, owed: Float[Tensor, "batch x y"], coefficient: Float[Tensor, "batch x y"]
-    ) -> Float[Tensor, "batch x y"]:
-        x, y = (one.to(owed) for one in self.cells.sines)
-        eigenvalues = self.cells.eigenvalues.to(owed)
-        amplitude = x @ owed @ y.mT
-        if self.equation.gaussian:
-            # The residual of Helmholtz and Poisson has the other sign.
-            return x.mT @ (amplitude / (self.shift - eigenvalues)) @ y
-        typical = (coefficient.amin((1, 2)) + coefficient.amax((1, 2)))[:, None, None] / 2
-        return x.mT @ (amplitude / (typical * eigenvalues)) @ y
+        mended = self.standard.sample(self.law.mended(self.standard.physical(x), self.sweeps))
+        return self.state.instead(x, self.state.of(mended))
 
 
 @dataclass(frozen=True)
@@ -102,17 +75,33 @@ class Drawn:
     evaluations: int
     """Of the prior, for each draw."""
     solutions: int
-    """Exact ones of the equation, for each draw: Darcy's sweeps are none."""
+    """Exact ones of the equation, for each draw: Darcy's sweeps and flows on a coarser grid are none."""
     seconds: float
 
 
-def term(prior: InversePrior, seen: Seen, guidance: Guidance, cells: Cells) -> Score:
-    """The prior, what is seen, and the equation."""
-    found: Score = Sensed(prior.denoiser, prior.gaussian, seen, prior.share)
-    if guidance.residual:
-        mend = Sweeps(prior.equation, prior.standard, cells, guidance.sweeps)
-        found = Consistent(found, mend, guidance.residual, guidance.level)
-    return found
+def term(prior: InversePrior, seen: Seen, guidance: Guidance) -> Score:
+    """The prior, what is seen, and the equation.
+
+    Where the equation says so, sensors of the state are heard after it: what the solver makes of a start
+    is held against them, and by the covariance of both corrects the start, as in a Kalman filter.
+    """
+
+    def sensed(base: Score) -> Score:
+        return Sensed(base, prior.gaussian, seen, prior.share)
+
+    if not guidance.residual:
+        return sensed(prior.denoiser)
+    equation = prior.equation
+    law = equation.data(prior.cells)
+    mend = Sweeps(law, equation, prior.standard, guidance.sweeps)
+
+    def heeded(base: Score) -> Score:
+        return Consistent(base, mend, guidance.residual, guidance.level)
+
+    state = equation.parts[STATE].places(seen.size // math.prod(law.space), law.space)
+    if equation.heard_last and torch.isin(seen.places, state).any():
+        return sensed(heeded(prior.denoiser))
+    return heeded(sensed(prior.denoiser))
 
 
 def draw(
@@ -133,9 +122,9 @@ def draw(
     began, found, cases = time.perf_counter(), [], len(task.truth)
     for first in range(0, cases, CASES_AT_ONCE):
         seen = task.part(slice(first, first + CASES_AT_ONCE)).seen
-        noise = unit_noise(len(seen.places) * count, (2, *prior.gaussian.space), generator)
+        noise = unit_noise(len(seen.places) * count, task.mean.shape, generator)
         x = sample(
-            term(prior, seen, guidance, task.cells),
+            term(prior, seen, guidance),
             noise,
             grid,
             predictor,
@@ -143,6 +132,5 @@ def draw(
         )
         found.append(prior.standard.physical(x.double()).unflatten(0, (-1, count)))
         progress.share(min(1.0, (first + CASES_AT_ONCE) / cases))
-    exact = prior.equation.gaussian and guidance.residual > 0
-    solutions = grid.steps if exact else 0
+    solutions = grid.steps * task.law.solutions if guidance.residual else 0
     return Drawn(torch.cat(found), grid.steps, solutions, time.perf_counter() - began)

@@ -1,4 +1,4 @@
-r"""``physgen distill inverse``: the prior of Darcy's two fields in a few evaluations.
+r"""``physgen distill inverse``: the prior of two fields that an equation joins, in a few evaluations.
 
 The student is taught the walk of the prior alone; what is seen and the equation join at its levels
 as they join at the prior's. Its error is counted as the prior's is (:class:`~physgen.corrected.Correcting`),
@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from physgen.corrected import Corrected, CorrectedDenoiser, Correcting
-from physgen.design_tasks.inverse import EQUATIONS, PROBLEMS, InverseTask, Pairs, Spread, pairs
+from physgen.design_tasks.inverse import EQUATIONS, PROBLEMS, InverseTask, Spread, pairs
 from physgen.design_tasks.inverse_design import Guidance, draw
+from physgen.design_tasks.inverse_equation import Pairs
 from physgen.design_tasks.inverse_prior import (
     Architecture,
     InversePrior,
@@ -34,7 +35,6 @@ from physgen.distillation import Student
 from physgen.energy import wide
 from physgen.grid import Grid
 from physgen.predictor import DPMpp2M
-from physgen.principal import square
 from physgen.rounds import ROUND, Distilling, Round, Subject, apart, walked
 from physgen.sampler import unit_noise
 from physgen.shapes import PerSample, Sample
@@ -48,15 +48,15 @@ HELD_OUT = 10**6
 class InverseDistilling(Distilling):
     """Distil the prior of inverse problems into a few evaluations; a run in the folder is resumed.
 
-    Of Darcy's equation only: the priors of Poisson's and Helmholtz' are exact Gaussians, which have
-    no network to distil.
+    The priors of Poisson's and Helmholtz' equations are exact Gaussians, which have no network to
+    distil.
     """
 
     equation: str = "darcy"
-    """darcy; poisson and helmholtz are refused."""
+    """darcy, navier-stokes or burgers; poisson and helmholtz are refused."""
     strides: tuple[int, ...] = (8,)
     weights: Path = field(default_factory=lambda: weights_of("darcy"))
-    """The prior to begin with."""
+    """The prior to begin with, by default the one of the equation that ships."""
     simulations: int = 2000
     """Pairs to make, of the first training seeds, that are given noise."""
     cases: int = 5
@@ -81,7 +81,8 @@ class InverseDistilling(Distilling):
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     def subject(self) -> "Fields":
-        return Fields(self)
+        usual = self.weights == weights_of("darcy")
+        return Fields(replace(self, weights=weights_of(self.equation)) if usual else self)
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,8 @@ class Fields(Subject):
         return clean
 
     def lesson(self, taught: Round, batch: int, device: torch.device) -> tuple[Objective, Draw]:
-        images = square(self.prior.cells)
-        return Lesson(taught), PairDraw(self.samples.to(device), images, batch, taught)
+        symmetry = self.prior.equation.data(self.prior.cells).symmetry
+        return Lesson(taught), PairDraw(self.samples.to(device), symmetry, batch, taught)
 
     def save(self, path: Path, model: nn.Module, made: dict[str, object]) -> None:
         assert isinstance(model, Corrected)
@@ -142,7 +143,7 @@ class Fields(Subject):
         assert isinstance(walk, Student)
         network = network_of(prior).cpu()
         generator = torch.Generator().manual_seed(10**9)
-        start = unit_noise(8, (2, *prior.gaussian.space), generator)
+        start = unit_noise(8, prior.standard.mean.shape, generator)
         ends = walked(prior.denoiser, walk, start, grid, generator)
         few = Student(network, walk.grid, DPMpp2M(), prior.gaussian.sigma_data)
         ways = {
@@ -166,7 +167,7 @@ class Fields(Subject):
         return InverseTask(
             prior.equation,
             PROBLEMS[problem],
-            Spread(123),
+            Spread(prior.equation.sensors[problem]),
             0.01,
             self.options.cases,
             prior.standard.mean,

@@ -1,14 +1,14 @@
 r"""The prior of inverse problems: both fields of an equation, jointly.
 
 A sample is :math:`((a - \bar a) / \sigma_a,\; (u - \bar u) / \sigma_u)`, with the mean of every
-point and one spread for each field. Its Gaussian (:class:`~physgen.principal.Principal`) is measured
-from training data and their images by turns and mirrors. Where the law is Gaussian that is the prior;
-where it is not, as for the two values of Darcy's permeability, a network corrects its estimate
+point and one spread for each channel. Its Gaussian (:class:`~physgen.principal.Principal`) is measured
+from training data and all their images (:mod:`physgen.symmetry`). Where the law is Gaussian that is the
+prior; where it is not, as for the two values of Darcy's permeability, a network corrects its estimate
 (:mod:`physgen.corrected`).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,11 +19,11 @@ from torch import Tensor
 from physgen.checkpoint import load_tensors, save_tensors
 from physgen.corrected import Corrected, CorrectedDenoiser, Correcting
 from physgen.denoiser import Denoiser
-from physgen.design_tasks.inverse import Equation, Pairs
+from physgen.design_tasks.inverse_equation import Equation, Pairs
 from physgen.distillation import Noising, Student
-from physgen.principal import Images, Principal, fitted
+from physgen.principal import Principal
 from physgen.rounds import route_of
-from physgen.shapes import Sample
+from physgen.symmetry import Symmetry
 from physgen.training import Batch
 
 FOLDER = Path(__file__).resolve().parent / "weights"
@@ -38,8 +38,8 @@ def weights_of(equation: str) -> Path:
 class Standard:
     """What fields are measured by."""
 
-    mean: Float[Tensor, "2 x y"]
-    scale: Float[Tensor, " 2"]
+    mean: Float[Tensor, "channel x y"]
+    scale: Float[Tensor, " channel"]
 
     def sample(self, pairs: Pairs) -> Pairs:
         """Single precision, from physical units."""
@@ -52,12 +52,11 @@ class Standard:
         return found
 
 
-def measured(pairs: Pairs, images: Images) -> Standard:
+def measured(pairs: Pairs, symmetry: Symmetry) -> Standard:
     """The mean of each point over samples and their images, and the spread about it."""
-    flat = pairs.double().flatten(2)
-    mean = flat.mean(0)[:, images].mean(1)
-    scale = (flat - mean).square().mean((0, 2)).sqrt()
-    return Standard(mean.view(pairs.shape[1:]), scale)
+    sharp = pairs.double()
+    mean = symmetry.mean(sharp)
+    return Standard(mean, (sharp - mean).square().mean((0, 2, 3)).sqrt())
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,8 @@ class Architecture:
     patch: int = 2
     """Cells of a patch along each axis."""
 
-    def build(self, base: Principal) -> Corrected:
-        return Corrected(base, self.widths, self.patch)
+    def build(self, base: Principal, symmetry: Symmetry) -> Corrected:
+        return Corrected(base, self.widths, self.patch, symmetry.periodic)
 
 
 class PairDraw:
@@ -78,22 +77,21 @@ class PairDraw:
 
     Arguments:
         samples: Standardised.
-        images: Of the square.
+        symmetry: What images they have.
         batch: Samples in a batch.
         loss: What draws noise levels and noise.
     """
 
-    def __init__(self, samples: Pairs, images: Images, batch: int, loss: Noising) -> None:
-        self.samples, self.images, self.batch, self.loss = samples, images, batch, loss
+    def __init__(self, samples: Pairs, symmetry: Symmetry, batch: int, loss: Noising) -> None:
+        self.samples, self.symmetry, self.batch, self.loss = samples, symmetry, batch, loss
 
     def __call__(self, step: int, generator: torch.Generator) -> Batch:
-        device, size = self.samples.device, (self.batch,)
-        like = {"generator": generator, "device": device}
-        chosen = torch.randint(len(self.samples), size, **like)  # type: ignore[call-overload]
-        image = torch.randint(len(self.images), size, **like)  # type: ignore[call-overload]
-        places = self.images.to(device)[image, None].expand(-1, 2, -1)
-        flat = self.samples[chosen].flatten(2).gather(2, places)
-        return self.loss.draw(flat.view(-1, *self.samples.shape[1:]), generator)
+        device = self.samples.device
+        chosen = torch.randint(
+            len(self.samples), (self.batch,), generator=generator, device=device
+        )
+        images = self.symmetry.drawn(self.samples[chosen], generator)
+        return self.loss.draw(images, generator)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,23 +136,10 @@ def shares_of(model: Corrected, samples: Pairs, generator: torch.Generator) -> T
     return torch.stack(rows)
 
 
-def gaussian_of(samples: Sample, kept: tuple[int, int], images: Images) -> Principal:
+def gaussian_of(samples: Pairs, kept: Sequence[int], symmetry: Symmetry) -> Principal:
     """The Gaussian of standardised samples, as it is when it is read from a file."""
-    return _principal(_tensors(fitted(samples, kept, images)), tuple(samples.shape[2:]))
-
-
-def _tensors(gaussian: Principal) -> dict[str, Tensor]:
-    bases = {f"basis.{k}": basis.half() for k, basis in enumerate(gaussian.bases)}
-    return {**bases, "covariance": gaussian.covariance.float(), "rest": gaussian.rest}
-
-
-def _principal(tensors: Mapping[str, Tensor], space: tuple[int, ...]) -> Principal:
-    """Bases in half precision are made orthonormal again."""
-    bases = []
-    for k in range(2):
-        basis, turn = torch.linalg.qr(tensors[f"basis.{k}"].double())
-        bases.append(basis * turn.diagonal().sign())
-    return Principal(space, bases, tensors["covariance"], tensors["rest"])
+    found = symmetry.fitted(samples, kept)
+    return symmetry.principal(symmetry.tensors(found), tuple(samples.shape[2:]))
 
 
 def save_prior(
@@ -166,7 +151,8 @@ def save_prior(
     network: tuple[Corrected, Architecture, Tensor] | None = None,
 ) -> None:
     """Keep a prior, bases and network in half precision, with how it was made."""
-    tensors = {**_tensors(gaussian), "mean": standard.mean, "scale": standard.scale}
+    tensors = equation.data(gaussian.space[0]).symmetry.tensors(gaussian)
+    tensors |= {"mean": standard.mean, "scale": standard.scale}
     tensors = {k: v.float() if v.dtype == torch.float64 else v for k, v in tensors.items()}
     about: dict[str, object] = {"prior": f"inverse {equation.name}"}
     if network is not None:
@@ -191,14 +177,15 @@ def load_prior(equation: Equation, path: Path | None = None) -> InversePrior:
             f"{facts.get('prior')!r}"
         )
     mean = tensors["mean"].double()
-    gaussian = _principal(tensors, tuple(mean.shape[1:]))
+    symmetry = equation.data(mean.shape[1]).symmetry
+    gaussian = symmetry.principal(tensors, tuple(mean.shape[1:]))
     denoiser: Denoiser = gaussian
-    shares = torch.ones(len(LEVELS), 2)
+    shares = torch.ones(len(LEVELS), gaussian.fields)
     if "architecture" in facts:
         described = facts["architecture"]
         assert isinstance(described, dict)
         widths = tuple(described["widths"])
-        model = Architecture(widths, described["patch"]).build(gaussian)
+        model = Architecture(widths, described["patch"]).build(gaussian, symmetry)
         prefix = "network."
         network = {
             k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)

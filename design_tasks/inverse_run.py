@@ -16,15 +16,16 @@ from physgen.design_tasks.inverse import (
     AroundHole,
     Coarse,
     Draws,
-    Equation,
     InverseTask,
     Judged,
     Look,
     Scattered,
     Spread,
+    Stations,
     check_draws,
 )
 from physgen.design_tasks.inverse_design import Guidance, draw
+from physgen.design_tasks.inverse_equation import Equation
 from physgen.design_tasks.inverse_prior import InversePrior, load_prior, weights_of
 from physgen.design_tasks.inverse_searches import compare
 from physgen.distillation import Student
@@ -34,9 +35,12 @@ from physgen.progress import Progress, Silent
 from physgen.rounds import OWN_LEVELS
 from physgen.verdict import Figure, Verdict, figure, versions
 
+STATIONS = 4
+"""Places that are watched, if nobody says how many."""
 LOOKS: dict[str, Callable[["InverseOptions"], Look]] = {
-    "spread": lambda options: Spread(options.sensors),
-    "scattered": lambda options: Scattered(options.sensors),
+    "spread": lambda options: Spread(options.count),
+    "scattered": lambda options: Scattered(options.count),
+    "stations": lambda options: Stations(options.count),
     "coarse": lambda options: Coarse(options.blocks),
     "hole": lambda options: AroundHole(options.hole),
     "whole": lambda options: AroundHole(0.0),
@@ -47,19 +51,22 @@ WALKED = ("guidance.levels",)
 
 @dataclass(frozen=True)
 class InverseOptions:
-    """Tell a coefficient or source and its state from a few noisy sensors, with intervals."""
+    """Tell a coefficient, source or start and its state from a few noisy sensors, with intervals."""
 
     equation: str = "darcy"
-    """darcy, poisson or helmholtz."""
+    """darcy, poisson or helmholtz, which are steady; navier-stokes (vorticity at the start and 1 s later)
+    or burgers (a velocity on a ring over 1 s)."""
     problem: str = "forward"
-    """forward (the coefficient is seen, the state wanted), inverse (the state is seen, the
-    coefficient wanted) or both."""
+    """forward (the coefficient, source or start is seen, the state wanted), inverse (the state is seen,
+    of burgers its last instant; the other wanted) or both (of burgers, sensors in space and time)."""
     look: str = "spread"
     """What is seen of a field: spread (a sensor somewhere in each of as many blocks), scattered
-    (sensors anywhere), coarse (means over blocks: super-resolution), hole (all around a square:
-    inpainting) or whole (with --problem forward: simulation)."""
-    sensors: int = 123
-    """Of each field that is seen: 3 % of the cells by default."""
+    (sensors anywhere), stations (of burgers: a few places at all instants), coarse (means over blocks:
+    super-resolution), hole (all around a square: inpainting) or whole (with --problem forward:
+    simulation)."""
+    sensors: int | None = None
+    """Of each field that is seen. If not given 123, 3 % of the cells; 16 of a state on burgers' ring, and
+    4 stations."""
     blocks: int = 8
     """Of a coarse look, along each side."""
     hole: float = 0.5
@@ -91,13 +98,26 @@ class InverseOptions:
             value = getattr(self, name)
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {list(allowed)}, got {value!r}")
-        least = (("sensors", 1), ("cases", 1), ("skip", 0), ("baselines", 0), ("gradients", 1))
+        if self.look == "stations" and not EQUATIONS[self.equation].data().timed:
+            raise ValueError(
+                f"stations watch a place over time, {self.equation} has no axis of it: take spread"
+            )
+        least = (("count", 1), ("cases", 1), ("skip", 0), ("baselines", 0), ("gradients", 1))
         for name, smallest in least:
             if getattr(self, name) < smallest:
-                raise ValueError(f"{name} must be at least {smallest}, got {getattr(self, name)}")
+                said = "sensors" if name == "count" else name
+                raise ValueError(f"{said} must be at least {smallest}, got {getattr(self, name)}")
         if not self.noise > 0:
             raise ValueError(f"noise must be positive, got {self.noise}")
         check_draws(self.draws)
+
+    @property
+    def count(self) -> int:
+        """Sensors in each field that is seen."""
+        if self.sensors is not None:
+            return self.sensors
+        usual = EQUATIONS[self.equation].sensors[self.problem]
+        return STATIONS if self.look == "stations" else usual
 
     def task(self, prior: InversePrior) -> InverseTask:
         return InverseTask(
@@ -136,7 +156,7 @@ def design_inverse(options: InverseOptions, progress: Progress | None = None) ->
     progress.stage(f"solving {options.cases} test cases")
     task = options.task(prior)
     start = time.perf_counter()
-    progress.stage(f"drawing {options.draws} pairs of fields for each")
+    progress.stage(f"drawing {options.draws} samples for each")
     generator = torch.Generator().manual_seed(options.seed + 1)
     drawn = draw(prior, task, options.draws, generator, options.guidance, progress=progress)
     judging = time.perf_counter()
@@ -182,10 +202,11 @@ def design_inverse(options: InverseOptions, progress: Progress | None = None) ->
 
 def _seen(options: InverseOptions) -> str:
     said = {
-        "spread": f"{options.sensors} sensors, spread",
-        "scattered": f"{options.sensors} sensors, scattered",
+        "spread": f"{options.count} sensors, spread",
+        "scattered": f"{options.count} sensors, scattered",
+        "stations": f"{options.count} places, at all instants",
         "coarse": f"means over {options.blocks} x {options.blocks} blocks",
-        "hole": f"all but a square of {options.hole:g} m",
+        "hole": f"all but a square of {options.hole:g} of the side",
         "whole": "all cells",
     }
     return f"{said[options.look]}, noise {options.noise:g}"
@@ -223,7 +244,7 @@ def warnings(
             + ("they are too narrow." if covered < COVERED[0] else "they are too wide.")
         )
     of_values = judged.coverage_coefficient.mean().item()
-    if not equation.gaussian and of_values < COVERED[0]:
+    if equation.two_valued and of_values < COVERED[0]:
         said.append(
             f"The 90 % intervals hold the truth in {100 * of_values:.0f} % of the cells of the "
             f"{equation.fields[COEFFICIENT]}: they are too narrow."
@@ -234,7 +255,13 @@ def warnings(
             "linear one by their exact law. The row 'linear' measures that law from data; what "
             "draws add are intervals."
         )
-    elif guidance.residual:
+    elif guidance.residual and not (equation.two_valued or equation.data().solutions):
+        flows = (levels or guidance.levels) * options.draws
+        said.append(
+            f"The equation was heeded by {flows} runs of its solver on a coarser grid for each case, which "
+            "are not counted as calls of the solver."
+        )
+    elif guidance.residual and equation.two_valued:
         sweeps = (levels or guidance.levels) * guidance.sweeps * options.draws
         said.append(
             f"The equation was heeded by {sweeps} sweeps of its residual for each case, which are no "
@@ -268,7 +295,7 @@ def _report(folder: Path, options: InverseOptions, verdict: Verdict) -> None:
 
     equation = EQUATIONS[options.equation]
     summary = (
-        f"Of {verdict.designs} test cases {_seen(options)} were told. {options.draws} pairs of fields "
+        f"Of {verdict.designs} test cases {_seen(options)} were told. {options.draws} samples "
         f"were drawn for each. Their mean misses what was wanted by "
         f"{verdict.figures['relative_error']} of its norm, and their 90 % intervals hold the truth in "
         f"{100 * verdict.figures[equation.coverage].mean:.0f} % of the cells{_of(equation)}."

@@ -8,9 +8,9 @@ it goes down
 .. math:: \frac1{2 \sigma_y^2} |y - A(a(\xi), S(a(\xi)))|^2 + \frac12 |\xi|^2
 
 through the true solver S, from :math:`\xi = 0`, over unit noise :math:`\xi` of the random field. Of
-Darcy's two permeabilities a logistic function of the field is taken, :data:`WIDTH` of its spread
-wide, and what is seen of it is allowed a misfit of :data:`BLURRED` for that; what is seen of the state
-keeps its own noise.
+Darcy's two permeabilities a logistic function of the field is taken
+(:data:`~physgen.design_tasks.inverse_steady.WIDTH`), and what is seen of it is allowed a misfit of
+:data:`BLURRED` for that; what is seen of the state keeps its own noise.
 """
 
 import math
@@ -22,18 +22,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.datasets.steady import DarcyData, SteadyData
 from physgen.descent import descend
-from physgen.design_tasks.inverse import COEFFICIENT, STATE, InverseTask, Pairs
+from physgen.design_tasks.inverse import COEFFICIENT, STATE, InverseTask
 from physgen.design_tasks.inverse_design import HIGHEST
+from physgen.design_tasks.inverse_equation import Pairs
 from physgen.design_tasks.inverse_prior import InversePrior
 from physgen.sensed import Sensed
 from physgen.shapes import PerSample
-from physgen.solvers.random_field import GaussianField
 from physgen.verdict import Baseline, figure
 
-WIDTH = 0.2
-"""Of the step between two permeabilities, over the spread of the field."""
 BLURRED = 0.1
 """Standard deviation of what is seen of two permeabilities that descent allows at least."""
 MANY = 1000
@@ -41,7 +38,7 @@ MANY = 1000
 
 
 class Estimate(NamedTuple):
-    """One pair for each case."""
+    """One sample for each case."""
 
     pairs: Pairs
     calls: int
@@ -55,91 +52,60 @@ def nothing(prior: InversePrior, task: InverseTask) -> Estimate:
 
 def linear(prior: InversePrior, task: InverseTask) -> Estimate:
     """The posterior mean of the Gaussian of the training data."""
-    far = 1e3 * HIGHEST
-    best = Sensed(prior.gaussian, prior.gaussian, task.seen).denoise(
-        torch.zeros(len(task.truth), 2, *prior.gaussian.space), far
-    )
+    far, nothing = 1e3 * HIGHEST, torch.zeros(len(task.truth), *task.mean.shape)
+    best = Sensed(prior.gaussian, prior.gaussian, task.seen).denoise(nothing, far)
     return Estimate(prior.standard.physical(best.double()), 0)
 
 
 def kriging(task: InverseTask) -> Estimate:
-    """The best linear estimate of the coefficient by its exact covariance, and its state."""
-    data = task.equation.data(task.cells.cells[0])
-    law = GaussianField(data.alpha, data.tau)
-    places = task.sensors[COEFFICIENT][..., 0]
-    values = task.seen.values[:, : places.shape[1]].double() * task.scale[COEFFICIENT]
-    values = values + task.mean[COEFFICIENT].flatten()[places] - _middle(data)
-    noise = (task.seen.noise * task.scale[COEFFICIENT]) ** 2
-    every = torch.arange(math.prod(task.cells.cells)).split(64)
-    own = [law.covariance(task.cells, part).flatten(1)[:, part].diagonal() for part in every]
-    spread = torch.cat(own).sqrt()
+    """The best linear estimate of the coefficient or start by its exact covariance, and its state."""
+    given, law = task.given, task.law
+    channel = given.channel
+    places = task.sensors[given][..., 0]
+    values = task.seen.values[:, : places.shape[1]].double() * task.scale[channel]
+    values = values + task.mean.flatten()[places] - law.middle
+    noise = (task.seen.noise * task.scale[channel]) ** 2
+    own = given.places(len(task.mean), law.space)
     found = []
-    for here, value in zip(places, values, strict=True):
-        across = law.covariance(task.cells, here).flatten(1)
-        if isinstance(data, DarcyData):
-            half = (data.high - data.low) / 2
-            across = covariance_of_signs(across / (spread[here, None] * spread)) * half**2
+    for here, value in zip(places - own.min(), values, strict=True):
+        across = law.covariance(here)
         system = across[:, here] + noise * torch.eye(len(here), dtype=torch.float64)
         found.append(torch.linalg.solve(system, value) @ across)
-    coefficient = torch.stack(found).unflatten(1, task.cells.cells) + _middle(data)
-    state = task.solver.solve(task.equation.boundary(coefficient))
-    return Estimate(torch.cat([coefficient[:, None], state], 1), 1)
-
-
-def _middle(data: SteadyData) -> float:
-    return (data.low + data.high) / 2 if isinstance(data, DarcyData) else 0.0
-
-
-def covariance_of_signs(correlation: Tensor) -> Tensor:
-    r"""The covariance of the signs of a Gaussian field, :math:`\frac2\pi \arcsin \rho`."""
-    found: Tensor = 2 / math.pi * correlation.clamp(-1, 1).asin()
-    return found
+    return Estimate(law.completed(torch.stack(found).unflatten(1, own.shape) + law.middle), 1)
 
 
 def allowed(task: InverseTask) -> Float[Tensor, "case observation"]:
     """The standard deviation that descent allows each observation."""
     noise = torch.full_like(task.seen.values, task.seen.noise)
-    if task.equation.gaussian:
+    if not task.equation.two_valued:
         return noise
-    of_state = task.seen.places[..., 0] >= math.prod(task.cells.cells)
+    of_state = task.seen.places[..., 0] >= math.prod(task.law.space)
     return noise.where(of_state, noise.clamp(min=BLURRED))
 
 
 def adjoint(prior: InversePrior, task: InverseTask, gradients: int) -> Estimate:
     """Descent through the true solver, where the state is seen."""
-    data = task.equation.data(task.cells.cells[0])
-    law = GaussianField(data.alpha, data.tau)
-    spread = law.deviations(2).square().sum().sqrt()
-    noise = allowed(task)
-    sees_state = STATE in task.problem.seen
+    law, noise = task.law, allowed(task)
+    sees_state = list(task.sensors) != [task.given]
     mean, scale = prior.standard.mean, prior.standard.scale[:, None, None]
 
-    def made(white: Tensor) -> Tensor:
-        field = law.compose(task.cells, white)
-        if not isinstance(data, DarcyData):
-            return field
-        return data.low + (data.high - data.low) * torch.sigmoid(field / (WIDTH * spread))
-
-    def both(white: Tensor) -> Pairs:
-        coefficient = made(white)
-        if not sees_state:
-            return torch.stack([coefficient, mean[STATE].expand_as(coefficient)], 1)
-        state = task.solver.solve(task.equation.boundary(coefficient))
-        return torch.cat([coefficient[:, None], state], 1)
+    def sample(white: Tensor) -> Pairs:
+        given = law.composed(white)
+        if sees_state:
+            return law.completed(given)
+        return task.given.instead(mean.expand(len(given), *mean.shape), given)
 
     def cost(white: Tensor) -> PerSample:
-        seen = task.seen.see((both(white) - mean) / scale)
+        seen = task.seen.see((sample(white) - mean) / scale)
         misfit = ((seen - task.seen.values) / noise).square().sum(1)
         found: PerSample = (misfit + white.square().flatten(1).sum(1)) / 2
         return found
 
-    start = torch.zeros(len(task.truth), law.highest, law.highest, dtype=torch.float64)
+    start = torch.zeros(len(task.truth), *law.white, dtype=torch.float64)
     with torch.no_grad():
-        coefficient = made(descend(cost, start, gradients).x)
-        state = task.solver.solve(task.equation.boundary(coefficient))
+        found = law.completed(law.composed(descend(cost, start, gradients).x))
     # Each gradient is a solution and that of its adjoint.
-    calls = 2 * gradients + 1 if sees_state else 1
-    return Estimate(torch.cat([coefficient[:, None], state], 1), calls)
+    return Estimate(found, 2 * gradients + 1 if sees_state else 1)
 
 
 def compare(
@@ -162,7 +128,7 @@ def compare(
         "prior mean": (task, lambda: nothing(prior, task)),
         "linear": (task, lambda: linear(prior, task)),
     }
-    coefficient = task.sensors.get(COEFFICIENT)
+    coefficient = task.sensors.get(task.given)
     if coefficient is not None and coefficient.shape[2] == 1 and coefficient.shape[1] <= MANY:
         rows["kriging and solver"] = (task, lambda: kriging(task))
     rows[f"adjoint, {gradients}"] = (few, lambda: adjoint(prior, few, gradients))

@@ -18,7 +18,6 @@ from physgen.design_tasks.inverse_prior import (
     shares_of,
 )
 from physgen.files import writable_folder, write_json
-from physgen.principal import square
 from physgen.training import Report, Schedule, Trainer, draw_curve, processes
 
 HELD_OUT = 64
@@ -27,18 +26,37 @@ HELD_OUT = 64
 
 @dataclass(frozen=True)
 class Moments:
-    """Of what a Gaussian is measured, and how much of it is kept."""
+    """Of what a Gaussian is measured, how much of it is kept, and what corrects it."""
 
     simulations: int
-    kept: tuple[int, int]
+    kept: tuple[int, ...]
+    network: Architecture | None = None
+    """None of a Gaussian law."""
 
 
 SHIPPED = {
-    "darcy": Moments(10_000, (200, 100)),
+    "darcy": Moments(10_000, (200, 100), Architecture((32, 48, 64), 2)),
     "poisson": Moments(6000, (256, 112)),
     "helmholtz": Moments(6000, (256, 112)),
+    "navier-stokes": Moments(3000, (8, 12), Architecture((64, 96), 4)),
+    "burgers": Moments(6000, (300,), Architecture((64, 96), 4)),
 }
 """Those of the priors that ship."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network that corrects a Gaussian, by default that of the prior that ships."""
+
+    widths: tuple[int, ...] | None = None
+    """Channels at each resolution; 32, 48 and 64 for darcy, 64 and 96 for navier-stokes and burgers,
+    if not given."""
+    patch: int | None = None
+    """Cells of a patch along each axis; 2 for darcy, 4 for the other two, if not given."""
+
+    def architecture(self, shipped: Architecture) -> Architecture:
+        """What was asked for, or else what ships."""
+        return Architecture(self.widths or shipped.widths, self.patch or shipped.patch)
 
 
 @dataclass(frozen=True)
@@ -49,20 +67,22 @@ class InverseTraining:
     """
 
     equation: str = "darcy"
-    """darcy, poisson or helmholtz. The last two are Gaussian: nothing is learned but moments."""
+    """darcy, poisson, helmholtz, navier-stokes or burgers. Poisson's and Helmholtz' fields are
+    Gaussian: nothing is learned but moments."""
     simulations: int | None = None
-    """Pairs to make, of the first training seeds; 10000 for darcy and 6000 for the others, if not
-    given."""
+    """Samples to make, of the first training seeds; 10000 for darcy, 3000 for navier-stokes and 6000
+    for the others, if not given."""
     cells: int = 64
     """Along each side."""
-    kept: tuple[int, int] | None = None
-    """Principal components of a and u; 200 and 100 for darcy and 256 and 112 for the others, if not
-    given."""
+    kept: tuple[int, ...] | None = None
+    """Principal components of a and u, or of a whole field for burgers; for navier-stokes the
+    longest wave vectors of both, in periods along a side. If not given 200 and 100 for darcy, 256 and 112
+    for poisson and helmholtz, 8 and 12 for navier-stokes and 300 for burgers."""
     schedule: Schedule = field(
         default_factory=lambda: Schedule(steps=1500, batch=32, decay=0.6, save_every=100)
     )
-    """How long and how fast."""
-    network: Architecture = field(default_factory=Architecture)
+    """How long and how fast; navier-stokes and burgers that ship had 800 and 900 steps."""
+    network: Network = field(default_factory=Network)
     """The network that corrects the Gaussian."""
     loss: Correcting = field(default_factory=Correcting)
     """Noise levels of the loss."""
@@ -79,17 +99,22 @@ class InverseTraining:
     def moments(self) -> Moments:
         """What was asked for, or else what ships."""
         shipped = SHIPPED[self.equation]
-        return Moments(self.simulations or shipped.simulations, self.kept or shipped.kept)
+        network = shipped.network
+        return Moments(
+            self.simulations or shipped.simulations,
+            self.kept or shipped.kept,
+            None if network is None else self.network.architecture(network),
+        )
 
     @property
     def command(self) -> str:
         """What makes this prior again, but for the network's shape and its loss."""
-        count, (first, second) = self.moments.simulations, self.moments.kept
+        moments = self.moments
         words = (
-            f"physgen train inverse --equation {self.equation} --simulations {count} "
-            f"--cells {self.cells} --kept {first} {second}"
+            f"physgen train inverse --equation {self.equation} --simulations {moments.simulations} "
+            f"--cells {self.cells} --kept {' '.join(map(str, moments.kept))}"
         )
-        if EQUATIONS[self.equation].gaussian:
+        if moments.network is None:
             return words
         plan = self.schedule
         return (
@@ -111,10 +136,10 @@ def train_inverse(options: InverseTraining, report: Callable[[int], Report]) -> 
     with processes() as device:
         moments = options.moments
         made = pairs(data, range(moments.simulations))
-        images = square(options.cells)
-        standard = measured(made, images)
+        symmetry = data.symmetry
+        standard = measured(made, symmetry)
         samples = standard.sample(made)
-        gaussian = gaussian_of(samples, moments.kept, images)
+        gaussian = gaussian_of(samples, moments.kept, symmetry)
         recipe: dict[str, object] = {
             "data": {**data.recipe, "seeds": [0, moments.simulations - 1]},
             "kept": list(moments.kept),
@@ -123,20 +148,20 @@ def train_inverse(options: InverseTraining, report: Callable[[int], Report]) -> 
             "command": options.command,
             "version": __version__,
         }
-        if equation.gaussian:
+        if moments.network is None:
             save_prior(weights, equation, standard, gaussian, {**facts, "recipe": recipe})
             write_json(weights.with_suffix(".json"), {**facts, "recipe": recipe})
             return weights
         torch.manual_seed(options.schedule.seed)
-        model = options.network.build(gaussian).to(device)
+        model = moments.network.build(gaussian, symmetry).to(device)
         recipe |= {
-            "network": asdict(options.network),
+            "network": asdict(moments.network),
             "loss": asdict(options.loss),
             "batch": options.schedule.batch,
             "rates": [options.schedule.rate, options.schedule.other_rate],
             "seed": options.schedule.seed,
         }
-        batches = PairDraw(samples.to(device), images, options.schedule.batch, options.loss)
+        batches = PairDraw(samples.to(device), symmetry, options.schedule.batch, options.loss)
         # Convolutions in bfloat16 were measured to be slower on processors, not faster.
         narrow = None if device.type == "cuda" else False
         trainer = Trainer(
@@ -154,7 +179,7 @@ def train_inverse(options: InverseTraining, report: Callable[[int], Report]) -> 
             unseen = standard.sample(pairs(data, held))
             shares = shares_of(average, unseen, torch.Generator().manual_seed(0))
             facts |= {"recipe": recipe, "schedule": asdict(options.schedule)}
-            network = (average, options.network, shares)
+            network = (average, moments.network, shares)
             save_prior(weights, equation, standard, gaussian, facts, network)
             kept = {**facts, "seconds": trainer.seconds, "shares": shares.tolist()}
             write_json(weights.with_suffix(".json"), kept)

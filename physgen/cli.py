@@ -566,7 +566,9 @@ COMMANDS = (
         train_burgers_tracking,
     ),
     Command(
-        ("train", "inverse"), "The prior of a coefficient or source and its state.", train_inverse
+        ("train", "inverse"),
+        "The prior of a coefficient, source or start and its state.",
+        train_inverse,
     ),
     Command(("train", "nbody"), "The prior of two discs over a short window.", train_nbody),
     Command(

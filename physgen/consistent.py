@@ -21,6 +21,9 @@ import torch
 from physgen.energy import Precision, Score, check_score
 from physgen.shapes import Level, Sample
 
+LEAST = 0.01
+"""A share of the step for which none is made, as it may cost more than the score."""
+
 
 class Relaxation(abc.ABC):
     """A step towards what satisfies an equation."""
@@ -69,4 +72,6 @@ class Consistent(Score):
         share = self.weight / (1 + (s / self.level) ** 2)
         if isinstance(share, torch.Tensor):
             share = share.view(-1, *[1] * (z.ndim - 1))
+        elif share < LEAST:
+            return clean - z
         return clean + share * (self.relaxation.mend(clean) - clean) - z

@@ -36,11 +36,18 @@ class Corrected(nn.Module):
         base: The Gaussian.
         widths: Channels at each resolution of the network, the finest first.
         patch: Cells of a patch along each axis.
+        periodic: Whether each axis closes on itself; none by default.
     """
 
     frequencies: Tensor
 
-    def __init__(self, base: Principal, widths: tuple[int, ...], patch: int) -> None:
+    def __init__(
+        self,
+        base: Principal,
+        widths: tuple[int, ...],
+        patch: int,
+        periodic: tuple[bool, ...] | None = None,
+    ) -> None:
         super().__init__()
         self.base = base
         fields = base.fields
@@ -48,7 +55,7 @@ class Corrected(nn.Module):
         self.embed = nn.Sequential(
             nn.Linear(32, EMBEDDED), nn.SiLU(), nn.Linear(EMBEDDED, EMBEDDED), nn.SiLU()
         )
-        self.net = UNet((2 * fields, fields), base.space, EMBEDDED, widths, patch)
+        self.net = UNet((2 * fields, fields), base.space, EMBEDDED, widths, patch, periodic)
         last = self.net.leave.kernel.bias
         assert last is not None
         nn.init.zeros_(last)

@@ -20,8 +20,8 @@ from physgen.design_tasks.inverse_prior import (
 )
 from physgen.distillation import Student
 from physgen.predictor import DDIM
-from physgen.principal import square
 from physgen.rounds import Round, distill, graduated, leaps, recipe_of
+from physgen.symmetry import Square
 from physgen.testbeds import source
 from physgen.training import Report, Schedule, silent
 from physgen.verdict import load_verdict
@@ -34,11 +34,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> InverseDistilling:
     folder = tmp_path_factory.mktemp("inverse")
     torch.manual_seed(0)
     made = pairs(DARCY.data(CELLS), range(100))
-    standard = measured(made, square(CELLS))
+    standard = measured(made, Square(CELLS))
     samples = standard.sample(made)
-    law = gaussian_of(samples, (40, 20), square(CELLS))
+    law = gaussian_of(samples, (40, 20), Square(CELLS))
     architecture = Architecture((8, 8), 2)
-    model = architecture.build(law)
+    model = architecture.build(law, Square(CELLS))
     for weight in model.parameters():  # one that begins at zero teaches the Gaussian's walk
         torch.nn.init.normal_(weight, std=0.2)
     shares = shares_of(model, samples[:8], source())
