@@ -5,6 +5,9 @@ import time
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Int
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
 
 from physgen.consistent import Consistent, Relaxation
 from physgen.design_tasks.inverse import STATE, Draws, InverseTask
@@ -28,15 +31,52 @@ class Sweeps(Relaxation):
 
     A step of these would blur a coefficient of two values, and they hear of the equation by the levels
     that follow: see :meth:`~physgen.design_tasks.inverse_equation.Law.mended`.
+
+    Where the equation says so, waves of the state that are no shorter than sensors can tell are left as
+    they are: these know them better than an equation with a drawn coefficient.
+
+    Arguments:
+        law: Of the samples.
+        equation: What joins their parts.
+        standard: What they are measured by.
+        sweeps: Of its residual.
+        resolved: Waves along each axis that are known from sensors.
     """
 
-    def __init__(self, law: Law, equation: Equation, standard: Standard, sweeps: int) -> None:
+    def __init__(
+        self, law: Law, equation: Equation, standard: Standard, sweeps: int, resolved: int = 0
+    ) -> None:
         self.law, self.standard, self.sweeps = law, standard, sweeps
         self.state = equation.parts[STATE]
+        self.known = [wave[:resolved] for wave in law.smooth]
 
     def mend(self, x: Pairs) -> Pairs:
         mended = self.standard.sample(self.law.mended(self.standard.physical(x), self.sweeps))
-        return self.state.instead(x, self.state.of(mended))
+        across, along = (wave.to(x) for wave in self.known)
+        change = mended - x
+        left = across.mT @ (across @ change @ along.mT) @ along
+        return self.state.instead(x, self.state.of(mended - left))
+
+
+def resolved(seen: Seen, state: Int[Tensor, "row column"], space: tuple[int, int]) -> int:
+    """Waves along each axis that sensors of the state can tell: as many as the widest gap between
+    them, or the block that one of them means over, goes into the longer axis.
+
+    Arguments:
+        seen: What is seen.
+        state: Where the state lies in a flattened sample.
+        space: Cells along both axes.
+    """
+    of_state = torch.isin(seen.places, state)
+    if not of_state.any():
+        return 0
+    gaps = []
+    for places, here in zip(seen.places, of_state, strict=True):
+        free = torch.ones(seen.size, dtype=torch.bool)
+        free[places[here]] = False
+        gaps.append(float(distance_transform_edt(free[state].numpy()).max()))
+    block = math.sqrt(seen.places.shape[2])
+    return int(max(space) / max(sum(gaps) / len(gaps), block))
 
 
 @dataclass(frozen=True)
@@ -93,12 +133,14 @@ def term(prior: InversePrior, seen: Seen, guidance: Guidance) -> Score:
         return sensed(prior.denoiser)
     equation = prior.equation
     law = equation.data(prior.cells)
-    mend = Sweeps(law, equation, prior.standard, guidance.sweeps)
+
+    state = equation.parts[STATE].places(seen.size // math.prod(law.space), law.space)
+    known = resolved(seen, state, law.space) if equation.keeps_seen else 0
+    mend = Sweeps(law, equation, prior.standard, guidance.sweeps, known)
 
     def heeded(base: Score) -> Score:
         return Consistent(base, mend, guidance.residual, guidance.level)
 
-    state = equation.parts[STATE].places(seen.size // math.prod(law.space), law.space)
     if equation.heard_last and torch.isin(seen.places, state).any():
         return sensed(heeded(prior.denoiser))
     return heeded(sensed(prior.denoiser))

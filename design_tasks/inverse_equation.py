@@ -116,6 +116,11 @@ class Law(abc.ABC):
     def mended(self, pair: Pairs, sweeps: int) -> Pairs:
         """Samples of the same first parts whose states satisfy the equation better."""
 
+    @property
+    @abc.abstractmethod
+    def smooth(self) -> tuple[Float[Tensor, "wave x"], Float[Tensor, "wave y"]]:
+        """Orthonormal waves along both axes, the longest first."""
+
     @abc.abstractmethod
     def completed(self, given: Given) -> Pairs:
         """The samples that the solver makes of their first parts; it has a gradient."""
@@ -147,6 +152,9 @@ class Equation:
     """In each part that is seen, if nobody says how many."""
     heard_last: bool = False
     """Whether sensors of the state correct what the equation makes of a start, or come before it."""
+    keeps_seen: bool = False
+    """Whether waves of the state that its sensors resolve are left to these: what a drawn coefficient
+    makes of them is known less well."""
     two_valued: bool = False
     """Whether the coefficient has two values."""
 

@@ -40,7 +40,7 @@ from physgen.solvers.exponential import Spectral
 from physgen.solvers.periodic import Periodic
 from physgen.solvers.random_field import PeriodicField
 from physgen.solvers.vorticity import Vorticity
-from physgen.symmetry import Ring, Symmetry, Torus
+from physgen.symmetry import Ring, Symmetry, Torus, cosines, waves
 
 AT_ONCE = 50
 """Samples in one call of a solver."""
@@ -184,6 +184,10 @@ class Vortices(Started):
         apart = _size(pair[:, 1] - due)
         return Owed(apart / _size(due - before), apart / _size(due))
 
+    @property
+    def smooth(self) -> tuple[Float[Tensor, "wave x"], Float[Tensor, "wave y"]]:
+        return waves(self.space[0]).mT, waves(self.space[1]).mT
+
     def mended(self, pair: Pairs, sweeps: int) -> Pairs:
         return self.after(pair[:, 0], self.heeded)
 
@@ -276,6 +280,10 @@ class Advancing(Started):
         whole = self.completed(pair[:, 0, :1])[:, 0, 1:]
         return Owed(_size(after - due) / _size(due - before), _size(after - whole) / _size(whole))
 
+    @property
+    def smooth(self) -> tuple[Float[Tensor, "wave x"], Float[Tensor, "wave y"]]:
+        return cosines(self.space[0]).mT, waves(self.space[1]).mT
+
     def mended(self, pair: Pairs, sweeps: int) -> Pairs:
         return self.completed(pair[:, 0, :1])
 
@@ -301,4 +309,5 @@ BURGERS = Equation(
     law=Advancing,
     sensors={"forward": 16, "inverse": 16, "both": 123},
     heard_last=True,
+    keeps_seen=True,
 )

@@ -116,6 +116,11 @@ class Steady(Law):
         residual = (left.square().mean((1, 2)) / given).sqrt()
         return Owed(residual, apart / made.flatten(1).norm(dim=1))
 
+    @property
+    def smooth(self) -> tuple[Float[Tensor, "wave x"], Float[Tensor, "wave y"]]:
+        x, y = self.cells.sines
+        return x, y
+
     def mended(self, pair: Pairs, sweeps: int) -> Pairs:
         boundary = self.boundary(pair[:, 0])
         state = pair[:, 1:]
@@ -192,6 +197,7 @@ def _equation(name: str, coefficient: str, state: str) -> Equation:
         seen={"forward": (first,), "inverse": (second,), "both": (first, second)},
         law=lambda cells: Steady(name, cells),
         sensors={"forward": 123, "inverse": 123, "both": 123},
+        keeps_seen=name == "darcy",
         two_valued=name == "darcy",
     )
 

@@ -107,6 +107,14 @@ def waves(points: int) -> Float[Tensor, "point wave"]:
     return unit
 
 
+def cosines(points: int) -> Float[Tensor, "point wave"]:
+    """All waves of a line without slope at its ends, orthonormal, by rising number."""
+    place = (torch.arange(points, dtype=torch.float64) + 0.5) / points
+    found = torch.cos(torch.pi * place[:, None] * torch.arange(points))
+    unit: Tensor = found / found.norm(dim=0)
+    return unit
+
+
 def wave_numbers(points: int) -> Int[Tensor, " wave"]:
     """Periods of each of them; points are even."""
     return (torch.arange(points) + 1) // 2

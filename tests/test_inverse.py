@@ -30,7 +30,7 @@ from physgen.design_tasks.inverse import (
     interval,
     pairs,
 )
-from physgen.design_tasks.inverse_design import Guidance, Sweeps, draw
+from physgen.design_tasks.inverse_design import Guidance, Sweeps, draw, resolved
 from physgen.design_tasks.inverse_prior import (
     LEVELS,
     Architecture,
@@ -294,6 +294,44 @@ def test_sweeps_lead_to_the_true_state_and_leave_the_coefficient(
     fall = 0.6**4 * 1.5 if name == "darcy" else 1e-4
     assert (after < fall * before).all()
     assert (task.law.owed(task.truth).residual < 1e-6).all()
+
+
+def test_waves_that_sensors_know_are_left_to_them(priors: dict[str, InversePrior]) -> None:
+    """The change of a step has none of these, and all of its others."""
+    prior = priors["darcy"]
+    task = task_of(prior)
+    x = prior.standard.sample(task.truth)
+    x = x + 0.1 * torch.randn(x.shape, generator=generator())
+    whole, part = (
+        (Sweeps(task.law, prior.equation, prior.standard, 4, known).mend(x) - x)[:, 1]
+        for known in (0, 5)
+    )
+    across, along = (wave.float() for wave in task.law.smooth)
+    inner, outer = across @ part @ along.mT, across @ whole @ along.mT
+    assert inner[:, :5, :5].abs().max() < 1e-3 * outer[:, :5, :5].abs().max()
+    inner[:, :5, :5] = outer[:, :5, :5]
+    torch.testing.assert_close(inner, outer, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("look", "problem", "least", "most"),
+    [
+        (Spread(16), "both", 3, 6),
+        (Coarse(4), "both", 4, 4),
+        (AroundHole(0.5), "both", 3, 4),
+        (AroundHole(0.0), "both", 16, 16),
+        (Spread(16), "forward", 0, 0),
+    ],
+)
+def test_sensors_tell_waves_as_short_as_their_gaps(
+    look: Look, problem: str, least: int, most: int, priors: dict[str, InversePrior]
+) -> None:
+    prior = priors["darcy"]
+    task = InverseTask(
+        EQUATIONS["darcy"], PROBLEMS[problem], look, 0.01, 3, prior.standard.mean, prior.standard.scale, generator()
+    )  # fmt: skip
+    state = EQUATIONS["darcy"].parts[1].places(2, task.law.space)
+    assert least <= resolved(task.seen, state, task.law.space) <= most
 
 
 @every_equation

@@ -195,8 +195,9 @@ def test_draws_agree_with_sensors_equation_and_truth(
     free = draw(prior, task, 19, generator(1), Guidance(levels=6, residual=0.0))
     led = draw(prior, task, 19, generator(1), Guidance(levels=6))
     alone, with_equation = task.judge(free.draws), task.judge(led.draws)
-    assert (with_equation.residual < alone.residual / 3).all()
-    assert (with_equation.solver_error < alone.solver_error / 3).all()
+    fall = 1.5 if prior.equation.keeps_seen else 3  # waves that sensors know are left to them
+    assert (with_equation.residual < alone.residual / fall).all()
+    assert (with_equation.solver_error < alone.solver_error / fall).all()
     assert (alone.relative_error < 0.7).all()
     assert led.solutions == 6 * task.law.solutions and free.solutions == 0
     seen = task.seen.see(prior.standard.sample(free.draws.flatten(0, 1)))

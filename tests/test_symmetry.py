@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from physgen.principal import Principal
-from physgen.symmetry import Ring, Symmetry, Torus, wave_numbers, waves
+from physgen.symmetry import Ring, Symmetry, Torus, cosines, wave_numbers, waves
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -53,6 +53,12 @@ def test_waves_are_orthonormal_and_have_their_periods() -> None:
     torch.testing.assert_close(line.mT @ line, torch.eye(8, dtype=torch.float64))
     amplitude = torch.fft.fft(line, dim=0).abs()
     assert (amplitude[wave_numbers(8), torch.arange(8)] > 0.9).all()
+
+
+def test_cosines_are_orthonormal_and_change_sign_as_often_as_their_number() -> None:
+    line = cosines(9)
+    torch.testing.assert_close(line.mT @ line, torch.eye(9, dtype=torch.float64))
+    assert [int((wave[1:] * wave[:-1] < 0).sum()) for wave in line.mT[:4]] == [0, 1, 2, 3]
 
 
 @every_law
