@@ -40,43 +40,59 @@ class Sweeps(Relaxation):
         equation: What joins their parts.
         standard: What they are measured by.
         sweeps: Of its residual.
-        resolved: Waves along each axis that are known from sensors.
+        known: Waves along each axis that are known from sensors, of each case.
     """
 
     def __init__(
-        self, law: Law, equation: Equation, standard: Standard, sweeps: int, resolved: int = 0
+        self,
+        law: Law,
+        equation: Equation,
+        standard: Standard,
+        sweeps: int,
+        known: Int[Tensor, " case"] | None = None,
     ) -> None:
         self.law, self.standard, self.sweeps = law, standard, sweeps
         self.state = equation.parts[STATE]
-        self.known = [wave[:resolved] for wave in law.smooth]
+        self.known = known
+        self.steps = 0
 
     def mend(self, x: Pairs) -> Pairs:
+        self.steps += 1
         mended = self.standard.sample(self.law.mended(self.standard.physical(x), self.sweeps))
-        across, along = (wave.to(x) for wave in self.known)
-        change = mended - x
-        left = across.mT @ (across @ change @ along.mT) @ along
-        return self.state.instead(x, self.state.of(mended - left))
+        if self.known is not None:
+            mended = mended - self._smooth(mended - x, self.known)
+        return self.state.instead(x, self.state.of(mended))
+
+    def _smooth(self, change: Pairs, known: Int[Tensor, " case"]) -> Pairs:
+        """The waves of a change that are known; draws of one case stand together."""
+        most = int(known.max())
+        across, along = (wave[:most].to(change) for wave in self.law.smooth)
+        inside = torch.arange(most) < known[:, None]
+        square = (inside[:, None, :, None] & inside[:, None, None]).to(change)
+        amplitude = across @ change @ along.mT
+        kept = square.repeat_interleave(len(change) // len(known), 0) * amplitude
+        return across.mT @ kept @ along
 
 
-def resolved(seen: Seen, state: Int[Tensor, "row column"], space: tuple[int, int]) -> int:
-    """Waves along each axis that sensors of the state can tell: as many as the widest gap between
-    them, or the block that one of them means over, goes into the longer axis.
+def resolved(
+    seen: Seen, state: Int[Tensor, "row column"], space: tuple[int, int]
+) -> Int[Tensor, " case"]:
+    """Waves along each axis that sensors of the state can tell, of each case: as many as the longest way to
+    the next sensor, or the side of the block that one of them means over, goes into the longer axis.
 
     Arguments:
         seen: What is seen.
         state: Where the state lies in a flattened sample.
         space: Cells along both axes.
     """
-    of_state = torch.isin(seen.places, state)
-    if not of_state.any():
-        return 0
-    gaps = []
-    for places, here in zip(seen.places, of_state, strict=True):
+    found, side = [], math.sqrt(seen.places.shape[2])
+    for places in seen.places:
         free = torch.ones(seen.size, dtype=torch.bool)
-        free[places[here]] = False
-        gaps.append(float(distance_transform_edt(free[state].numpy()).max()))
-    block = math.sqrt(seen.places.shape[2])
-    return int(max(space) / max(sum(gaps) / len(gaps), block))
+        free[places[torch.isin(places, state)]] = False
+        near = free[state]
+        way = float(distance_transform_edt(near.numpy()).max()) if not near.all() else math.inf
+        found.append(int(max(space) / max(way, side)))
+    return torch.tensor(found)
 
 
 @dataclass(frozen=True)
@@ -114,13 +130,34 @@ class Drawn:
     draws: Draws
     evaluations: int
     """Of the prior, for each draw."""
+    heeded: int
+    """Steps towards the equation, for each draw: of all levels those where its share is not negligible."""
     solutions: int
     """Exact ones of the equation, for each draw: Darcy's sweeps and flows on a coarser grid are none."""
     seconds: float
 
 
-def term(prior: InversePrior, seen: Seen, guidance: Guidance) -> Score:
-    """The prior, what is seen, and the equation.
+def step_of(prior: InversePrior, seen: Seen, guidance: Guidance) -> Sweeps | None:
+    """The step towards the equation, if there is one: where sensors know all of the state there is none."""
+    equation = prior.equation
+    if not guidance.residual:
+        return None
+    law, known = equation.data(prior.cells), None
+    if equation.keeps_seen:
+        known = resolved(seen, state_of(prior, seen), law.space)
+        if int(known.min()) >= max(law.space):
+            return None
+    return Sweeps(law, equation, prior.standard, guidance.sweeps, known)
+
+
+def state_of(prior: InversePrior, seen: Seen) -> Int[Tensor, "row column"]:
+    """Where the state lies in a flattened sample."""
+    space = prior.gaussian.space
+    return prior.equation.parts[STATE].places(seen.size // math.prod(space), (space[0], space[1]))
+
+
+def term(prior: InversePrior, seen: Seen, guidance: Guidance, step: Sweeps | None) -> Score:
+    """The prior, what is seen, and a step towards the equation.
 
     Where the equation says so, sensors of the state are heard after it: what the solver makes of a start
     is held against them, and by the covariance of both corrects the start, as in a Kalman filter.
@@ -129,19 +166,10 @@ def term(prior: InversePrior, seen: Seen, guidance: Guidance) -> Score:
     def sensed(base: Score) -> Score:
         return Sensed(base, prior.gaussian, seen, prior.share)
 
-    if not guidance.residual:
-        return sensed(prior.denoiser)
-    equation = prior.equation
-    law = equation.data(prior.cells)
-
-    state = equation.parts[STATE].places(seen.size // math.prod(law.space), law.space)
-    known = resolved(seen, state, law.space) if equation.keeps_seen else 0
-    mend = Sweeps(law, equation, prior.standard, guidance.sweeps, known)
-
     def heeded(base: Score) -> Score:
-        return Consistent(base, mend, guidance.residual, guidance.level)
+        return base if step is None else Consistent(base, step, guidance.residual, guidance.level)
 
-    if equation.heard_last and torch.isin(seen.places, state).any():
+    if prior.equation.heard_last and torch.isin(seen.places, state_of(prior, seen)).any():
         return sensed(heeded(prior.denoiser))
     return heeded(sensed(prior.denoiser))
 
@@ -161,18 +189,15 @@ def draw(
     if isinstance(prior.denoiser, Student):
         grid, predictor = prior.denoiser.grid, prior.denoiser.predictor
     progress = Silent() if progress is None else progress
-    began, found, cases = time.perf_counter(), [], len(task.truth)
+    began, found, cases, heeded = time.perf_counter(), [], len(task.truth), 0
     for first in range(0, cases, CASES_AT_ONCE):
         seen = task.part(slice(first, first + CASES_AT_ONCE)).seen
         noise = unit_noise(len(seen.places) * count, task.mean.shape, generator)
-        x = sample(
-            term(prior, seen, guidance),
-            noise,
-            grid,
-            predictor,
-            generator,
-        )
+        step = step_of(prior, seen, guidance)
+        x = sample(term(prior, seen, guidance, step), noise, grid, predictor, generator)
+        heeded = 0 if step is None else max(heeded, step.steps)
         found.append(prior.standard.physical(x.double()).unflatten(0, (-1, count)))
         progress.share(min(1.0, (first + CASES_AT_ONCE) / cases))
-    solutions = grid.steps * task.law.solutions if guidance.residual else 0
-    return Drawn(torch.cat(found), grid.steps, solutions, time.perf_counter() - began)
+    solutions = heeded * task.law.solutions
+    seconds = time.perf_counter() - began
+    return Drawn(torch.cat(found), grid.steps, heeded, solutions, seconds)

@@ -137,7 +137,7 @@ class Fields(Subject):
 
     def scores(self, path: Path, grid: Grid) -> dict[str, float]:
         """How far walks end from the prior's, where nothing is seen, and ``crps``, of what is
-        wanted where the other field is seen by 123 sensors."""
+        wanted where the other part is seen by as many sensors as usual."""
         prior, student = self.prior, load_prior(self.prior.equation, path)
         walk = student.denoiser
         assert isinstance(walk, Student)

@@ -102,6 +102,11 @@ class InverseOptions:
             raise ValueError(
                 f"stations watch a place over time, {self.equation} has no axis of it: take spread"
             )
+        if self.look == "stations" and self.problem != "both":
+            raise ValueError(
+                f"stations watch a place over time, and in {self.problem} one instant is seen: take "
+                "both, or spread"
+            )
         least = (("count", 1), ("cases", 1), ("skip", 0), ("baselines", 0), ("gradients", 1))
         for name, smallest in least:
             if getattr(self, name) < smallest:
@@ -166,7 +171,7 @@ def design_inverse(options: InverseOptions, progress: Progress | None = None) ->
     path = weights_of(options.equation) if options.weights is None else options.weights
     verdict = Verdict(
         task=f"inverse {options.equation}, {options.problem}: {_seen(options)}",
-        method="prior and residual" if options.guidance.residual else "prior",
+        method="prior and residual" if drawn.heeded else "prior",
         options=plain(options, WALKED if isinstance(prior.denoiser, Student) else ()),
         seed=options.seed,
         versions={**versions(), "weights": fingerprint(load_tensors(path)[0])},
@@ -183,7 +188,7 @@ def design_inverse(options: InverseOptions, progress: Progress | None = None) ->
             "judging": done - judging,
             "total": time.perf_counter() - began,
         },
-        warnings=warnings(options, judged, drawn.evaluations),
+        warnings=warnings(options, judged, drawn.heeded),
         files=FILES,
     )
     progress.stage("writing pictures, VTK images and the report")
@@ -205,7 +210,7 @@ def _seen(options: InverseOptions) -> str:
         "spread": f"{options.count} sensors, spread",
         "scattered": f"{options.count} sensors, scattered",
         "stations": f"{options.count} places, at all instants",
-        "coarse": f"means over {options.blocks} x {options.blocks} blocks",
+        "coarse": f"means over {options.blocks} blocks along each side that is seen",
         "hole": f"all but a square of {options.hole:g} of the side",
         "whole": "all cells",
     }
@@ -226,16 +231,14 @@ def _of(equation: Equation) -> str:
     return "" if equation.coverage == "coverage90" else f" of the {equation.fields[STATE]}"
 
 
-def warnings(
-    options: InverseOptions, judged: Judged, levels: int | None = None
-) -> tuple[str, ...]:
+def warnings(options: InverseOptions, judged: Judged, heeded: int) -> tuple[str, ...]:
     """What a reader of the figures should know.
 
     Arguments:
-        levels: That the sum was walked down, where they are not those of the options.
+        heeded: Steps of each draw towards the equation.
     """
     said = []
-    equation, guidance = EQUATIONS[options.equation], options.guidance
+    equation = EQUATIONS[options.equation]
     covered = getattr(judged, equation.coverage).mean().item()
     if not COVERED[0] <= covered <= COVERED[1]:
         said.append(
@@ -255,14 +258,14 @@ def warnings(
             "linear one by their exact law. The row 'linear' measures that law from data; what "
             "draws add are intervals."
         )
-    elif guidance.residual and not (equation.two_valued or equation.data().solutions):
-        flows = (levels or guidance.levels) * options.draws
+    elif heeded and not (equation.two_valued or equation.data().solutions):
+        flows = heeded * options.draws
         said.append(
             f"The equation was heeded by {flows} runs of its solver on a coarser grid for each case, which "
             "are not counted as calls of the solver."
         )
-    elif guidance.residual and equation.two_valued:
-        sweeps = (levels or guidance.levels) * guidance.sweeps * options.draws
+    elif heeded and equation.two_valued:
+        sweeps = heeded * options.guidance.sweeps * options.draws
         said.append(
             f"The equation was heeded by {sweeps} sweeps of its residual for each case, which are no "
             "solutions and not counted as calls of the solver."

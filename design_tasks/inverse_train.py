@@ -94,6 +94,11 @@ class InverseTraining:
             raise ValueError(f"equation must be one of {list(EQUATIONS)}, got {self.equation!r}")
         if self.simulations is not None and self.simulations < 1:
             raise ValueError(f"simulations must be at least 1, got {self.simulations}")
+        count = len(SHIPPED[self.equation].kept)
+        if self.kept is not None and (len(self.kept) != count or min(self.kept) < 1):
+            raise ValueError(
+                f"kept of {self.equation} must be {count} numbers of at least 1, got {self.kept}"
+            )
 
     @property
     def moments(self) -> Moments:

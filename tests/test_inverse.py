@@ -304,7 +304,7 @@ def test_waves_that_sensors_know_are_left_to_them(priors: dict[str, InversePrior
     x = x + 0.1 * torch.randn(x.shape, generator=generator())
     whole, part = (
         (Sweeps(task.law, prior.equation, prior.standard, 4, known).mend(x) - x)[:, 1]
-        for known in (0, 5)
+        for known in (None, torch.tensor([5]).expand(len(x)))
     )
     across, along = (wave.float() for wave in task.law.smooth)
     inner, outer = across @ part @ along.mT, across @ whole @ along.mT
@@ -331,7 +331,8 @@ def test_sensors_tell_waves_as_short_as_their_gaps(
         EQUATIONS["darcy"], PROBLEMS[problem], look, 0.01, 3, prior.standard.mean, prior.standard.scale, generator()
     )  # fmt: skip
     state = EQUATIONS["darcy"].parts[1].places(2, task.law.space)
-    assert least <= resolved(task.seen, state, task.law.space) <= most
+    found = resolved(task.seen, state, task.law.space)
+    assert least <= int(found.min()) <= int(found.max()) <= most
 
 
 @every_equation
@@ -463,7 +464,8 @@ def test_draws_agree_with_sensors_equation_and_truth(
     led = draw(prior, task, 19, generator(1), Guidance(residual=0.9))
     alone, with_equation = task.judge(plain_draws.draws), task.judge(led.draws)
     assert (led.evaluations, plain_draws.solutions) == (20, 0)
-    assert led.solutions == (20 if prior.equation.gaussian else 0)
+    assert led.solutions == (led.heeded if prior.equation.gaussian else 0)
+    assert 10 < led.heeded < 20 and plain_draws.heeded == 0
     assert (with_equation.residual < alone.residual / 3).all()
     nothing = task.errors(prior.standard.mean.expand(8, -1, -1, -1)).mean(1)
     assert (alone.relative_error < 0.8 * nothing).all()
@@ -556,7 +558,7 @@ def test_a_run_leaves_what_it_names(tmp_path: Path, capsys: pytest.CaptureFixtur
     report = (out / "report.html").read_text()
     assert "was run for the first 2 cases" in report
     assert f"--baselines 2 --gradients 4 --weights {weights}" in report
-    assert (verdict.network_evaluations, verdict.solver_calls) == (20 * 19, 20 * 19)
+    assert (verdict.network_evaluations, verdict.solver_calls) == (20 * 19, 14 * 19)
     for row in verdict.baselines.values():
         own = sum(float(case["relative_error"]) for case in rows[: row.designs]) / row.designs
         above = row.figures["relative_error"].mean - own
@@ -568,11 +570,11 @@ def test_intervals_of_two_values_are_judged_by_the_state() -> None:
     judged = Judged(good, good, good, all_, all_, good, good, good, good)
 
     def said(equation: str, judged: Judged) -> str:
-        return " ".join(warnings(InverseOptions(equation, "inverse"), judged))
+        return " ".join(warnings(InverseOptions(equation, "inverse"), judged, 14))
 
     assert "too wide" in said("poisson", judged)
     assert "too" not in said("darcy", judged)
-    assert "1520 sweeps" in said("darcy", judged)
+    assert "1064 sweeps" in said("darcy", judged)
     assert "of the pressure: they are too wide" in said(
         "darcy", replace(judged, coverage_state=all_)
     )

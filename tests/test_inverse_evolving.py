@@ -199,7 +199,8 @@ def test_draws_agree_with_sensors_equation_and_truth(
     assert (with_equation.residual < alone.residual / fall).all()
     assert (with_equation.solver_error < alone.solver_error / fall).all()
     assert (alone.relative_error < 0.7).all()
-    assert led.solutions == 6 * task.law.solutions and free.solutions == 0
+    assert led.solutions == led.heeded * task.law.solutions and free.solutions == 0
+    assert 2 < led.heeded < 6 and free.heeded == 0
     seen = task.seen.see(prior.standard.sample(free.draws.flatten(0, 1)))
     missed = (seen - task.seen.values.repeat_interleave(19, 0)).square().mean().sqrt()
     assert missed < 0.15
