@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
+KIND = object()
+"""Said of an option that is of another kind than by default, and called by it, as ``sharing:weights``."""
+
+
 def plain(options: "DataclassInstance", unused: Collection[str] = ()) -> dict[str, object]:
     """As JSON keeps them: paths as text.
 
@@ -39,11 +43,16 @@ def command(name: str, options: "DataclassInstance") -> str:
         name: Of the command, without ``physgen``.
         options: What it was told.
     """
-    words = ["physgen", *name.split()]
+    words, chosen, kinds = ["physgen", *name.split()], list[str](), list[str]()
     for option, value in _changed(options):
-        if option != "out":
-            words += _words(option, value)
-    return shlex.join(words)
+        if value is KIND:
+            kinds.append(option.partition(":")[0] + ".")
+        if (
+            option != "out"
+        ):  # what chooses a kind is a command within, which comes last with its options
+            inner = value is KIND or any(option.startswith(kind) for kind in kinds)
+            (chosen if inner else words).extend(_words(option, value))
+    return shlex.join([*words, *chosen])
 
 
 def check_default(options: "DataclassInstance", names: Collection[str], why: str) -> None:
@@ -84,6 +93,9 @@ def _changed(
             continue
         if is_dataclass(value) and not isinstance(value, type):
             known = None if default is MISSING else default
+            if known is not None and type(known) is not type(value):
+                yield f"{name}:{type(value).__name__.lower()}", KIND
+                known = None
             yield from _changed(value, known, f"{name}.")
         else:
             yield name, value
@@ -98,6 +110,8 @@ def _default(one: "Field[object]") -> object:
 
 def _words(name: str, value: object) -> list[str]:
     """The words of one option."""
+    if value is KIND:
+        return [name]
     *outer, last = name.replace("_", "-").split(".")
     if isinstance(value, bool):
         return ["--" + ".".join([*outer, last if value else f"no-{last}"])]

@@ -22,11 +22,13 @@ from physgen.design_tasks.nbody_costs import Prices
 from physgen.design_tasks.nbody_design import Descent
 from physgen.design_tasks.nbody_distill import NBodyDistilling
 from physgen.design_tasks.nbody_run import NBodyOptions
+from physgen.design_tasks.nbody_train import NBodyTraining
 from physgen.design_tasks.simulate_design import Walk
 from physgen.design_tasks.simulate_distill import SimulateDistilling
 from physgen.design_tasks.simulate_run import SimulateOptions
 from physgen.options import check_default, command, plain
 from physgen.rounds import ROUND
+from physgen.sharing import Weights
 from physgen.training import Schedule
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ ASKED: "dict[str, DataclassInstance]" = {
         strides=(2, 2, 2), schedule=Schedule(), weights=Path("d")
     ),
     "train inverse": InverseTraining(kept=(3, 4), equation="poisson"),
+    "train nbody": NBodyTraining(runs=7, sharing=Weights(every=3), schedule=Schedule(30)),
 }
 
 
