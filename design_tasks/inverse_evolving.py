@@ -74,9 +74,24 @@ class Started(Law):
     judge: tuple[int, int]
     """Those of truth."""
 
-    @abc.abstractmethod
+    @final
     def after(self, given: Given, how: tuple[int, int]) -> Pairs:
-        """The samples of some starts, solved with so many points along a side and time steps."""
+        """Samples of starts, on so many points by so many steps, or by more for what is too fast.
+
+        Raises:
+            FloatingPointError: even the shortest steps are too long.
+        """
+        points, steps = how
+        try:
+            return self._after(given, how)
+        except FloatingPointError:
+            if steps > MOST * points or not given.isfinite().all():
+                raise
+            return self.after(given, (points, 2 * steps))
+
+    @abc.abstractmethod
+    def _after(self, given: Given, how: tuple[int, int]) -> Pairs:
+        """Samples of starts, on so many points by so many steps."""
 
     @property
     @final
@@ -164,18 +179,13 @@ class Vortices(Started):
     def places(self) -> tuple[Float[Tensor, "x y"], ...]:
         return self.box.places(torch.zeros(1, dtype=torch.float64))
 
-    def after(self, given: Given, how: tuple[int, int]) -> Pairs:
+    def _after(self, given: Given, how: tuple[int, int]) -> Pairs:
         points, steps = how
         grid = Periodic((points, points), (1.0, 1.0))
         solver = Spectral(Vorticity(self.viscosity), grid, self.time / steps)
         state = on_points(given.float(), points)[:, None]
         forces = constant(state[:, :0], PIECES)
-        try:
-            state = drive(solver, state, forces, steps // PIECES)[:, -1, 0]
-        except FloatingPointError:
-            if steps > MOST * points or not given.isfinite().all():
-                raise
-            return self.after(given, (points, 2 * steps))  # a flow too fast for the step
+        state = drive(solver, state, forces, steps // PIECES)[:, -1, 0]
         later = on_points(state, self.space[0]).to(given)
         return torch.stack([given, later], 1)
 
@@ -262,7 +272,7 @@ class Advancing(Started):
         ring = Periodic((points,), (1.0,))
         return Spectral(Burgers(self.viscosity), ring, self.interval / each), each
 
-    def after(self, given: Given, how: tuple[int, int]) -> Pairs:
+    def _after(self, given: Given, how: tuple[int, int]) -> Pairs:
         solver, each = self._solver(how)
         state = resampled(given[:, 0].float(), how[0])[:, None]
         forces = constant(state[:, :0], self.space[0] - 1)

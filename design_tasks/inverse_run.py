@@ -1,4 +1,4 @@
-"""``physgen design inverse``: see a little, draw both fields, judge, compare, show."""
+"""``physgen design inverse``: see a little, draw both parts, judge, compare, show."""
 
 import time
 from collections.abc import Callable
@@ -65,7 +65,7 @@ class InverseOptions:
     super-resolution), hole (all around a square: inpainting) or whole (with --problem forward:
     simulation)."""
     sensors: int | None = None
-    """Of each field that is seen. If not given 123, 3 % of the cells; 16 of a state on burgers' ring, and
+    """Of each field that is seen. If not given 123, 3 % of the cells; 16 of burgers' start or last instant, and
     4 stations."""
     blocks: int = 8
     """Of a coarse look, along each side."""

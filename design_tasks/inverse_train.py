@@ -18,6 +18,7 @@ from physgen.design_tasks.inverse_prior import (
     shares_of,
 )
 from physgen.files import writable_folder, write_json
+from physgen.options import command
 from physgen.training import Report, Schedule, Trainer, draw_curve, processes
 
 HELD_OUT = 64
@@ -53,6 +54,12 @@ class Network:
     if not given."""
     patch: int | None = None
     """Cells of a patch along each axis; 2 for darcy, 4 for the other two, if not given."""
+
+    def __post_init__(self) -> None:
+        if min(self.widths or (1,)) < 1 or (self.patch is not None and self.patch < 1):
+            raise ValueError(
+                f"widths and patch must be at least 1, got {self.widths} and {self.patch}"
+            )
 
     def architecture(self, shipped: Architecture) -> Architecture:
         """What was asked for, or else what ships."""
@@ -111,22 +118,6 @@ class InverseTraining:
             None if network is None else self.network.architecture(network),
         )
 
-    @property
-    def command(self) -> str:
-        """What makes this prior again, but for the network's shape and its loss."""
-        moments = self.moments
-        words = (
-            f"physgen train inverse --equation {self.equation} --simulations {moments.simulations} "
-            f"--cells {self.cells} --kept {' '.join(map(str, moments.kept))}"
-        )
-        if moments.network is None:
-            return words
-        plan = self.schedule
-        return (
-            f"{words} --schedule.steps {plan.steps} --schedule.batch {plan.batch} "
-            f"--schedule.decay {plan.decay:g} --schedule.seed {plan.seed}"
-        )
-
 
 def train_inverse(options: InverseTraining, report: Callable[[int], Report]) -> Path:
     """Train, and write ``inverse-EQUATION.safetensors`` with its recipe beside it.
@@ -150,7 +141,7 @@ def train_inverse(options: InverseTraining, report: Callable[[int], Report]) -> 
             "kept": list(moments.kept),
         }
         facts: dict[str, object] = {
-            "command": options.command,
+            "command": command("train inverse", options),
             "version": __version__,
         }
         if moments.network is None:

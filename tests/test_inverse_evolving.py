@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -305,3 +306,32 @@ def test_the_prior_that_ships_knows_more_than_its_gaussian(name: str) -> None:
         error = (prior.denoiser.denoise(x + s * noise, s) - x).square().mean()
         plain = (prior.gaussian.denoise(x + s * noise, s) - x).square().mean()
         assert error < 0.9 * plain
+
+
+def test_a_start_too_fast_for_the_steps_is_solved_by_shorter_ones() -> None:
+    law = BURGERS.data(64)
+    assert isinstance(law, Advancing)
+    (x,) = Periodic((64,), (1.0,)).places(torch.zeros(1, dtype=torch.float64))
+    fast = 12 * torch.sin(2 * torch.pi * x)[None, None]
+    points, steps = law.made
+    with pytest.raises(FloatingPointError):
+        law._after(fast, (points, steps))
+    found, sharp = law.after(fast, law.made), law.after(fast, (2 * points, 16 * steps))
+    assert (found - sharp).norm() < 0.1 * sharp.norm()  # its front is too thin for the points
+    with pytest.raises(FloatingPointError):
+        law.after(torch.full_like(fast, torch.inf), law.made)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"equation": "burgers", "kept": (200, 100)}, "must be 1 numbers"),
+        ({"equation": "navier-stokes", "kept": (8,)}, "must be 2 numbers"),
+        ({"equation": "darcy", "kept": (0, 5)}, "at least 1"),
+    ],
+)
+def test_components_of_another_equation_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        InverseTraining(**options)
+    with pytest.raises(ValueError, match="widths and patch"):
+        Network(patch=0)
