@@ -4,13 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from physgen.energy import Energy, Flight
+from physgen.energy import Energy, Flight, mixed
 from physgen.shapes import Level, PerSample, Sample
 
-TOGETHER = 8
-"""Leapfrog steps in one compiled piece, at most: it takes longer to compile the more there are."""
+TOGETHER = (16, 4, 1)
+"""Leapfrog steps in one compiled piece: what calls it costs less the more there are, and it takes
+longer to compile; few kinds, as the compiler makes eight at most."""
+
+OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {"pattern_matcher": False}
+"""Of the compiler, which else joins a matrix product to a sum and so copies the sum's other part."""
 
 
 class Compiled(Energy):
@@ -35,7 +40,7 @@ class Compiled(Energy):
             return energy.sum(), energy
 
         slope = torch.func.grad_and_value(total, has_aux=True)
-        self.slope = torch.compile(slope)
+        self.slope = torch.compile(slope, options=OPTIONS)
 
         def leaps(
             z: Tensor,
@@ -43,19 +48,21 @@ class Compiled(Energy):
             shift: Tensor,
             stride: Tensor,
             kick: Tensor,
+            mixing: Tensor | None,
             square: Tensor,
             count: int,
         ) -> Flight:
             energy = z
-            momentum = momentum + kick / 2 * shift
+            turned = None if mixing is None else mixing.T
+            momentum = momentum + kick / 2 * mixed(shift, mixing)
             for left in reversed(range(count)):
-                z = z + stride * momentum
+                z = z + stride * mixed(momentum, turned)
                 gradient, (_, energy) = slope(z)
                 shift = -square * gradient
-                momentum = momentum + (kick if left else kick / 2) * shift
+                momentum = momentum + (kick if left else kick / 2) * mixed(shift, mixing)
             return Flight(z, momentum, energy, shift)
 
-        self.leaps = torch.compile(leaps, dynamic=False)
+        self.leaps = torch.compile(leaps, dynamic=False, options=OPTIONS)
 
     def energy(self, z: Sample, s: Level) -> PerSample:
         if not (torch.is_grad_enabled() and z.requires_grad):
@@ -63,14 +70,23 @@ class Compiled(Energy):
         value: Tensor = _Node.apply(z, self.slope)  # type: ignore[no-untyped-call]
         return value
 
-    def leap(self, there: Flight, stride: Tensor, kick: Tensor, count: int, s: float) -> Flight:
+    def leap(
+        self,
+        there: Flight,
+        stride: Tensor,
+        kick: Tensor,
+        mixing: Float[Tensor, "entry entry"] | None,
+        count: int,
+        s: float,
+    ) -> Flight:
         if torch.is_grad_enabled():
-            return super().leap(there, stride, kick, count, s)
+            return super().leap(there, stride, kick, mixing, count, s)
         square = kick.new_full((), s**2)
-        some = next(size for size in range(TOGETHER, 0, -1) if count % size == 0)
-        for _ in range(count // some):
-            z, momentum, _, shift = there
-            there = self.leaps(z, momentum, shift, stride, kick, square, some)
+        for some in TOGETHER:
+            for _ in range(count // some):
+                z, momentum, _, shift = there
+                there = self.leaps(z, momentum, shift, stride, kick, mixing, square, some)
+            count %= some
         return there
 
 

@@ -28,7 +28,7 @@ import abc
 from typing import NamedTuple, overload
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from physgen.carrier import Carrier
@@ -112,6 +112,11 @@ class Flight(NamedTuple):
     shift: Sample
 
 
+def mixed(x: Sample, matrix: Float[Tensor, "entry entry"] | None) -> Sample:
+    """Rows of entries times a matrix, or as they are."""
+    return x if matrix is None else (x.flatten(1) @ matrix).view_as(x)
+
+
 class Energy(Score):
     r"""A family of scalar fields :math:`E_s = -\log \pi_s + c`, which add and scale."""
 
@@ -133,25 +138,35 @@ class Energy(Score):
     def shift(self, z: Sample, s: Level) -> Sample:
         return self.both(z, s)[1]
 
-    def leap(self, there: Flight, stride: Tensor, kick: Tensor, count: int, s: float) -> Flight:
+    def leap(
+        self,
+        there: Flight,
+        stride: Tensor,
+        kick: Tensor,
+        mixing: Float[Tensor, "entry entry"] | None,
+        count: int,
+        s: float,
+    ) -> Flight:
         r"""So many leapfrog steps of Hamilton's equations.
 
-        .. math:: v \mathrel{+}= \tfrac12 k\, d(z), \quad z \mathrel{+}= l\, v, \quad
-            v \mathrel{+}= \tfrac12 k\, d(z), \qquad d = -s^2 \nabla E_s
+        .. math:: v \mathrel{+}= \tfrac12 k\, L^\top d(z), \quad z \mathrel{+}= l\, L v, \quad
+            v \mathrel{+}= \tfrac12 k\, L^\top d(z), \qquad d = -s^2 \nabla E_s
 
         Arguments:
             there: Where they begin.
             stride: :math:`l`, for each sample or each entry.
             kick: :math:`k`, likewise.
+            mixing: :math:`L` over the entries of a sample in one row, nothing for the identity.
             count: How many, at least one.
             s: The level.
         """
-        z, momentum = there.z, torch.addcmul(there.momentum, kick / 2, there.shift)
-        energy, shift = there.energy, there.shift
+        z, energy, shift = there.z, there.energy, there.shift
+        momentum = torch.addcmul(there.momentum, kick / 2, mixed(shift, mixing))
+        turned = None if mixing is None else mixing.T
         for left in reversed(range(count)):
-            z = torch.addcmul(z, stride, momentum)
+            z = torch.addcmul(z, stride, mixed(momentum, turned))
             energy, shift = self.both(z, s)
-            momentum = torch.addcmul(momentum, kick if left else kick / 2, shift)
+            momentum = torch.addcmul(momentum, kick if left else kick / 2, mixed(shift, mixing))
         return Flight(z, momentum, energy, shift)
 
     def on(self, places: Places) -> Energy:

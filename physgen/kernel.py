@@ -31,6 +31,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from physgen.energy import Energy, Flight, Score
+from physgen.metric import Metric, Plain
 from physgen.shapes import PerSample, Sample
 
 NODES = ((0.5 - math.sqrt(0.15), 5 / 18), (0.5, 8 / 18), (0.5 + math.sqrt(0.15), 5 / 18))
@@ -229,55 +230,19 @@ def _langevin(
 
 
 @dataclass(frozen=True)
-class HMC(Sized, Gradient):
-    r"""Hamiltonian moves: a refreshed momentum, leapfrog steps, and a test of the energy.
+class Hamiltonian(Gradient):
+    r"""A refreshed momentum, and leapfrog steps.
 
     With :math:`v` the momentum in units of the noise, a leapfrog step of size :math:`h` is
     :math:`v \mathrel{+}= \frac h2 s \nabla \log \pi,\; z \mathrel{+}= h s v,\;
-    v \mathrel{+}= \frac h2 s \nabla \log \pi`. Momentum is kept in part, and turned round where a
-    move is rejected; without the turn, partial refreshment is biased. Step sizes are jittered,
-    as a fixed number of fixed steps may bring a chain back to where it was.
+    v \mathrel{+}= \frac h2 s \nabla \log \pi`. Step sizes are jittered, as a fixed number of
+    fixed steps may bring a chain back to where it was.
 
     Arguments:
         size: :math:`h`.
         leapfrogs: Steps in a move.
         kept: Share of the momentum that survives a refreshment, 0 to draw it anew.
         jitter: Steps are drawn, for each move and chain, within this share around ``size``.
-    """
-
-    leapfrogs: int = 3
-    kept: float = 0.0
-    jitter: float = 0.2
-    spread: float = 0.0
-
-    @property
-    def aim(self) -> float:
-        return 0.8
-
-    def step(
-        self, chain: Chain, term: Score, s: float, generator: torch.Generator
-    ) -> tuple[Chain, Info]:
-        momentum = _refreshed(chain, self.kept, generator)
-        there, gain = _leapfrogs(
-            chain._replace(momentum=momentum),
-            term,
-            s,
-            _sizes(self, chain.z, s, generator),
-            self.leapfrogs,
-            measured=True,
-        )
-        assert there.momentum is not None
-        kinetic = (_sum(momentum.square()) - _sum(there.momentum.square())) / 2
-        after, info = choose(chain, there, gain + kinetic, generator)
-        wide = info.accepted.view(-1, *[1] * (momentum.ndim - 1)) > 0
-        return after._replace(momentum=torch.where(wide, there.momentum, -momentum)), info
-
-
-@dataclass(frozen=True)
-class UnadjustedHMC(Gradient):
-    """Hamiltonian moves without the test: biased by the square of the step.
-
-    A unit Gaussian gets the variance :math:`1 / (1 - h^2 / 4)` (without jitter).
     """
 
     size: float
@@ -289,31 +254,93 @@ class UnadjustedHMC(Gradient):
     def step(
         self, chain: Chain, term: Score, s: float, generator: torch.Generator
     ) -> tuple[Chain, Info]:
-        momentum = _refreshed(chain, self.kept, generator)
-        there, gain = _leapfrogs(
-            chain._replace(momentum=momentum),
-            term,
-            s,
-            _sizes(self, chain.z, s, generator),
-            self.leapfrogs,
-            measured=isinstance(term, Energy),
-        )
-        always = torch.ones_like(gain)
-        if not isinstance(term, Energy):
-            return there, Info(always, gain)
-        assert there.momentum is not None
-        owed = gain + (_sum(momentum.square()) - _sum(there.momentum.square())) / 2
-        return there, Info(always, owed, owed)
+        return self.move(chain, term, s, generator, Plain())
+
+    @abc.abstractmethod
+    def move(
+        self, chain: Chain, term: Score, s: float, generator: torch.Generator, metric: Metric
+    ) -> tuple[Chain, Info]:
+        """One move, with momenta that are unit noise in a metric."""
+
+    def fly(
+        self,
+        chain: Chain,
+        term: Score,
+        s: float,
+        generator: torch.Generator,
+        metric: Metric,
+        measured: bool,
+    ) -> Flown:
+        """One trajectory, and by how much the log density rises on the way if measured."""
+        begun = chain._replace(momentum=_refreshed(chain, self.kept, generator))
+        size = _sizes(self, chain.z, s, generator)
+        ended, gain = _leapfrogs(begun, term, s, size, self.leapfrogs, metric, measured)
+        assert begun.momentum is not None and ended.momentum is not None
+        kinetic = (_sum(begun.momentum.square()) - _sum(ended.momentum.square())) / 2
+        return Flown(begun.momentum, ended, ended.momentum, gain + kinetic)
+
+
+class Flown(NamedTuple):
+    """Where a trajectory led."""
+
+    momentum: Sample
+    """With which it began."""
+    there: Chain
+    arrived: Sample
+    """The momentum in the end."""
+    gain: PerSample
+    """What was won of the log density and the momentum's together."""
+
+
+@dataclass(frozen=True)
+class HMC(Sized, Hamiltonian):
+    """Hamiltonian moves with a test of the energy.
+
+    The momentum is turned round where a move is rejected; without the turn, partial refreshment is
+    biased.
+    """
+
+    @property
+    def aim(self) -> float:
+        return 0.8
+
+    def move(
+        self, chain: Chain, term: Score, s: float, generator: torch.Generator, metric: Metric
+    ) -> tuple[Chain, Info]:
+        flown = self.fly(chain, term, s, generator, metric, measured=True)
+        after, info = choose(chain, flown.there, flown.gain, generator)
+        if self.kept == 0:
+            return after, info
+        wide = info.accepted.view(-1, *[1] * (chain.z.ndim - 1)) > 0
+        return after._replace(momentum=torch.where(wide, flown.arrived, -flown.momentum)), info
+
+
+@dataclass(frozen=True)
+class UnadjustedHMC(Hamiltonian):
+    """Hamiltonian moves without the test: biased by the square of the step.
+
+    A unit Gaussian gets the variance :math:`1 / (1 - h^2 / 4)` (without jitter).
+    """
+
+    def move(
+        self, chain: Chain, term: Score, s: float, generator: torch.Generator, metric: Metric
+    ) -> tuple[Chain, Info]:
+        measured = isinstance(term, Energy)
+        flown = self.fly(chain, term, s, generator, metric, measured)
+        always = torch.ones_like(flown.gain)
+        if not measured:
+            return flown.there, Info(always, torch.zeros_like(always))
+        return flown.there, Info(always, flown.gain, flown.gain)
 
 
 def _refreshed(chain: Chain, kept: float, generator: torch.Generator) -> Tensor:
     fresh = noise_like(chain.z, generator)
-    if chain.momentum is None:
+    if chain.momentum is None or kept == 0:
         return fresh
     return kept * chain.momentum + math.sqrt(1 - kept**2) * fresh
 
 
-def _sizes(kernel: HMC | UnadjustedHMC, z: Tensor, s: float, generator: torch.Generator) -> Tensor:
+def _sizes(kernel: Hamiltonian, z: Tensor, s: float, generator: torch.Generator) -> Tensor:
     """The step of every chain, in units of the noise."""
     shape = (len(z), *[1] * (z.ndim - 1))
     coin = torch.rand(shape, generator=generator, dtype=z.dtype, device=z.device)
@@ -322,25 +349,31 @@ def _sizes(kernel: HMC | UnadjustedHMC, z: Tensor, s: float, generator: torch.Ge
 
 
 def _leapfrogs(
-    chain: Chain, term: Score, s: float, size: Tensor, count: int, measured: bool
+    chain: Chain,
+    term: Score,
+    s: float,
+    size: Tensor,
+    count: int,
+    metric: Metric,
+    measured: bool,
 ) -> tuple[Chain, PerSample]:
     """Where leapfrog steps lead, and by how much the log density rises on the way if measured."""
     assert chain.momentum is not None and chain.shift is not None
     stride, kick = size * s, size / s
     if isinstance(term, Energy) and chain.energy is not None:
         begun = Flight(chain.z, chain.momentum, chain.energy, chain.shift)
-        z, momentum, energy, shift = term.leap(begun, stride, kick, count, s)
+        z, momentum, energy, shift = metric.leap(term, begun, stride, kick, count, s)
         # What is between cancels.
         gain = chain.energy - energy if measured else torch.zeros_like(energy)
         return Chain(z, shift, energy, momentum), gain
     gain = torch.zeros(len(chain.z), dtype=chain.z.dtype, device=chain.z.device)
-    momentum = torch.addcmul(chain.momentum, kick / 2, chain.shift)
+    momentum = torch.addcmul(chain.momentum, kick / 2, metric.pull(chain.shift))
     for left in reversed(range(count)):
-        there = arrive(term, torch.addcmul(chain.z, stride, momentum), s)
+        there = arrive(term, torch.addcmul(chain.z, stride, metric.outward(momentum)), s)
         assert there.shift is not None
         if measured:
             gain = gain + log_rise(term, chain, there, s)
-        momentum = torch.addcmul(momentum, kick if left else kick / 2, there.shift)
+        momentum = torch.addcmul(momentum, kick if left else kick / 2, metric.pull(there.shift))
         chain = there
     return chain._replace(momentum=momentum), gain
 

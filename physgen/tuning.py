@@ -1,25 +1,24 @@
-r"""Warm-up: a step size by dual averaging, and a scale for every entry from the chains.
+r"""Warm-up: a step size by dual averaging, a metric from the chains, a length of trajectories.
 
 A kernel that moves in units of each entry's own spread is one with a diagonal mass matrix,
-:math:`M_{ii} = 1 / \mathrm{var}(x_i)`. Warm-up is the one time that chains see one another: size
-and scale are learned from all of them together, which takes a hundred chains a few dozen moves.
-The kernel that comes out is fixed, and so leaves its density as it is.
+:math:`M_{ii} = 1 / \mathrm{var}(x_i)`; see :mod:`physgen.metric`. Warm-up is the one time that
+chains see one another: all is learned from all of them together, which takes a hundred chains a
+few dozen moves. The kernel that comes out is fixed, and so leaves its density as it is.
 
 References:
     The No-U-Turn Sampler (Hoffman & Gelman, 2014), https://arxiv.org/abs/1111.4246, equation 6.
-    Stan Reference Manual, "HMC algorithm parameters", for windows that double and the variance
-    drawn towards a small one.
+    Stan Reference Manual, "HMC algorithm parameters", for windows that double.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from physgen.energy import Energy, Flight, Score, check_score
-from physgen.kernel import Chain, Info, Kernel, Sized
+from physgen.energy import Energy, Score, check_score
+from physgen.kernel import HMC, Chain, Hamiltonian, Info, Kernel, Sized
+from physgen.metric import Diagonal, Metric, widest
 from physgen.shapes import Level, PerSample, Sample
 
 
@@ -64,66 +63,64 @@ class DualAveraging:
 
 
 class Rescaled(Kernel):
-    """A kernel that moves every entry in units of its own.
+    """A kernel that moves in a metric's coordinates.
 
     Arguments:
         kernel: Moves in the rescaled density, of which all entries should be of order one.
-        scale: The unit of every entry, the shape of a sample.
+        metric: The coordinates.
     """
 
-    def __init__(self, kernel: Kernel, scale: Float[Tensor, "*shape"]) -> None:
+    def __init__(self, kernel: Kernel, metric: Metric) -> None:
         self.kernel = kernel
-        self.scale = scale
+        self.metric = metric
 
     @property
     def weighable(self) -> bool:
         return self.kernel.weighable
 
     def init(self, term: Score, z: Sample, s: float) -> Chain:
-        chain = self.kernel.init(_rescaled(term, self.scale), z / self.scale, s)
-        return self._outside(chain)
+        if isinstance(self.kernel, Hamiltonian):
+            return self.kernel.init(term, z, s)
+        inside = self.kernel.init(_rescaled(term, self.metric), self.metric.inward(z), s)
+        return self._outside(inside)
 
     def step(
         self, chain: Chain, term: Score, s: float, generator: torch.Generator
     ) -> tuple[Chain, Info]:
-        shift = None if chain.shift is None else chain.shift * self.scale
-        inside = chain._replace(z=chain.z / self.scale, shift=shift)
-        after, info = self.kernel.step(inside, _rescaled(term, self.scale), s, generator)
+        if isinstance(self.kernel, Hamiltonian):
+            return self.kernel.move(chain, term, s, generator, self.metric)
+        shift = None if chain.shift is None else self.metric.pull(chain.shift)
+        inside = chain._replace(z=self.metric.inward(chain.z), shift=shift)
+        after, info = self.kernel.step(inside, _rescaled(term, self.metric), s, generator)
         return self._outside(after), info
 
     def _outside(self, chain: Chain) -> Chain:
-        shift = None if chain.shift is None else chain.shift / self.scale
-        return chain._replace(z=chain.z * self.scale, shift=shift)
+        shift = None if chain.shift is None else self.metric.push(chain.shift)
+        return chain._replace(z=self.metric.outward(chain.z), shift=shift)
 
 
-def _rescaled(term: Score, scale: Tensor) -> Score:
+def _rescaled(term: Score, metric: Metric) -> Score:
     if isinstance(term, Energy):
-        return _RescaledEnergy(term, scale)
-    return _RescaledScore(term, scale)
+        return _RescaledEnergy(term, metric)
+    return _RescaledScore(term, metric)
 
 
 class _RescaledEnergy(Energy):
-    def __init__(self, term: Energy, scale: Tensor) -> None:
+    def __init__(self, term: Energy, metric: Metric) -> None:
         self.term = term
-        self.scale = scale
+        self.metric = metric
 
     def energy(self, z: Sample, s: Level) -> PerSample:
-        return self.term.energy(z * self.scale, s)
-
-    def leap(self, there: Flight, stride: Tensor, kick: Tensor, count: int, s: float) -> Flight:
-        # Momenta are the same in both.
-        outside = there._replace(z=there.z * self.scale, shift=there.shift / self.scale)
-        end = self.term.leap(outside, stride * self.scale, kick * self.scale, count, s)
-        return end._replace(z=end.z / self.scale, shift=end.shift * self.scale)
+        return self.term.energy(self.metric.outward(z), s)
 
 
 class _RescaledScore(Score):
-    def __init__(self, term: Score, scale: Tensor) -> None:
+    def __init__(self, term: Score, metric: Metric) -> None:
         self.term = term
-        self.scale = scale
+        self.metric = metric
 
     def shift(self, z: Sample, s: Level) -> Sample:
-        return self.scale * self.term.shift(z * self.scale, s)
+        return self.metric.pull(self.term.shift(self.metric.outward(z), s))
 
 
 @dataclass(frozen=True)
@@ -136,6 +133,10 @@ class Tuned:
     """Where the chains are now."""
 
 
+LONGEST = 1024
+"""Leapfrog steps in a move, at most."""
+
+
 @torch.no_grad()
 def tune(
     term: Score,
@@ -144,11 +145,13 @@ def tune(
     moves: int,
     generator: torch.Generator,
     s: float = 1.0,
+    metric: type[Metric] = Diagonal,
+    turn: float | None = None,
 ) -> Tuned:
-    """Find size and scale while chains walk into their density.
+    r"""Find size and metric while chains walk into their density.
 
     The first eighth of the moves finds a size, the last eighth the final one. Between them the
-    scale is taken from windows, each twice as long as the one before, so that what the chains
+    metric is taken from windows, each twice as long as the one before, so that what the chains
     did on their way in is forgotten.
 
     Arguments:
@@ -158,36 +161,67 @@ def tune(
         moves: How many.
         generator: Source of chance.
         s: The level, of no account for a density without levels.
+        metric: The kind to learn: a scale for every entry, or ``Dense`` where they go together.
+        turn: How far a Hamiltonian move goes, in turns of the direction in which draws are the
+            widest, of deviation :math:`\sigma` in the metric: it makes
+            :math:`2 \pi\, \text{turn}\, \sigma / h` leapfrog steps. A quarter, 0.25, leaves a
+            Gaussian's draws uncorrelated. Without one, as many as the kernel says.
 
     Raises:
-        ValueError: less than 40 moves.
+        ValueError: less than 40 moves, or a turn that is not positive.
+        TypeError: a turn for a kernel that makes no leapfrog steps.
         FloatingPointError: a chain is not finite.
     """
     if moves < 40:
         raise ValueError(f"tuning needs at least 40 moves, got {moves}")
-    edge = moves // 8
     check_score(term)
+    _check_turn(turn, kernel)
+    edge = moves // 8
     ends = _windows(edge, moves - edge)
-    scale = torch.ones_like(start[0])
+    coordinates: Metric = Diagonal(torch.ones_like(start[0]))
+    width = 1.0
     averaging = DualAveraging(kernel.size, kernel.aim)
-    chain = Rescaled(kernel, scale).init(term, start, s)
+    chain = Rescaled(kernel, coordinates).init(term, start, s)
     seen: list[Tensor] = []
     for move in range(1, moves + 1):
-        current = Rescaled(kernel.resized(averaging.size), scale)
+        current = Rescaled(kernel.resized(averaging.size), coordinates)
         chain, info = current.step(chain, term, s, generator)
         averaging.hear(info.probability.mean().item())
         if edge < move <= ends[-1]:
             seen.append(chain.z)
         if move in ends:
-            scale = _scale(torch.cat(seen))
+            draws, seen = torch.cat(seen), []
+            coordinates = metric.learn(draws)
             averaging = DualAveraging(averaging.settled, kernel.aim)
-            # momenta are unit noise in any scale, but those of the old one point elsewhere
-            chain = Rescaled(kernel, scale).init(term, chain.z, s)
-            seen = []
+            if turn is not None:
+                width = widest(coordinates, draws)
+                kernel = _turning(kernel, averaging.size, turn * width)
+            # momenta are unit noise in any metric, but those of the old one point elsewhere
+            chain = Rescaled(kernel, coordinates).init(term, chain.z, s)
     if not chain.z.isfinite().all():
         raise FloatingPointError("chains left the finite numbers: begin with a smaller step")
     size = averaging.settled
-    return Tuned(Rescaled(kernel.resized(size), scale), size, chain.z)
+    if turn is not None:
+        kernel = _turning(kernel, size, turn * width)
+    return Tuned(Rescaled(kernel.resized(size), coordinates), size, chain.z)
+
+
+def _check_turn(turn: float | None, kernel: Sized) -> None:
+    if turn is None:
+        return
+    if not isinstance(kernel, HMC):
+        raise TypeError(
+            f"{type(kernel).__name__} makes no leapfrog steps to choose: leave turn out, or use HMC"
+        )
+    if not 0 < turn < math.inf:
+        raise ValueError(f"turn must be positive and finite, such as 0.25, got {turn}")
+
+
+def _turning(kernel: Sized, size: float, turn: float) -> Sized:
+    """With as many leapfrog steps as go so far."""
+    assert isinstance(kernel, HMC)
+    steps = round(min(LONGEST, math.tau * turn / size))
+    return replace(kernel, leapfrogs=max(1, steps))
 
 
 def _windows(begin: int, end: int) -> tuple[int, ...]:
@@ -198,10 +232,3 @@ def _windows(begin: int, end: int) -> tuple[int, ...]:
         ends.append(begin)
         length *= 2
     return (*ends, end)
-
-
-def _scale(seen: Float[Tensor, "draw *shape"]) -> Float[Tensor, "*shape"]:
-    """Standard deviations, drawn towards a small one as if by five more draws."""
-    count = len(seen)
-    variance = seen.var(0)
-    return ((count * variance + 5e-3) / (count + 5)).sqrt()

@@ -7,6 +7,7 @@ from physgen.bridge import Crossing, cross
 from physgen.density import At, Bridge, Density, Drawable, Flat
 from physgen.gaussian import gaussian
 from physgen.kernel import HMC, MALA, ULA, Kernel, Renoise, UnadjustedHMC
+from physgen.metric import Diagonal
 from physgen.metropolis import RandomWalk
 from physgen.sampler import chains
 from physgen.tempering import temper
@@ -36,7 +37,7 @@ def crossed(kernel: Kernel, steps: int, seed: int, count: int = 400) -> Crossing
         RandomWalk(0.15),
         UnadjustedHMC(0.15, kept=0.7),
         ULA(0.01),
-        Rescaled(UnadjustedHMC(0.3), torch.tensor([0.4, 0.7])),
+        Rescaled(UnadjustedHMC(0.3), Diagonal(torch.tensor([0.4, 0.7]))),
     ],
     ids=lambda k: type(k).__name__,
 )
@@ -77,7 +78,7 @@ def test_weights_of_an_unadjusted_move_are_owed_in_full() -> None:
 
 
 def test_a_kernel_that_owes_and_does_not_tell_is_refused() -> None:
-    for kernel in (Renoise(1.1), Rescaled(Renoise(1.1), torch.ones(2))):
+    for kernel in (Renoise(1.1), Rescaled(Renoise(1.1), Diagonal(torch.ones(2)))):
         with pytest.raises(ValueError, match="neither tests its moves"):
             crossed(kernel, 2, seed=1, count=10)
 
@@ -122,7 +123,7 @@ def test_log_z_of_bent_densities(target: Drawable, scale: list[float]) -> None:
 def test_log_z_of_a_hundred_correlated_entries() -> None:
     target = correlated(100, correlation=0.5)
     base = gaussian(target.mean[0], target.covariance[0].diagonal().diag())
-    kernel = Rescaled(HMC(0.3, leapfrogs=4), target.covariance[0].diagonal().sqrt())
+    kernel = Rescaled(HMC(0.3, leapfrogs=4), Diagonal(target.covariance[0].diagonal().sqrt()))
     drawn = cross(base, 2.0 * Flat() + At(target), kernel, evenly(16), 100, source(1)).drawn
     assert abs(drawn.log_z) < 3.5 * drawn.log_z_error < 1.5
 

@@ -11,6 +11,7 @@ from physgen.compiled import Compiled
 from physgen.density import Density
 from physgen.energy import Energy
 from physgen.kernel import HMC
+from physgen.metric import Dense, Diagonal, Metric
 from physgen.sampler import chains
 from physgen.testbeds import source
 from physgen.tuning import Rescaled
@@ -30,8 +31,14 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", same)
 
 
-def moved(term: Energy) -> Tensor:
-    kernel = Rescaled(HMC(0.1, leapfrogs=10), torch.tensor([0.5, 2.0]))
+METRICS = (
+    Diagonal(torch.tensor([0.5, 2.0])),
+    Dense(torch.tensor([[0.5, 0.0], [1.0, 2.0]])),
+)
+
+
+def moved(term: Energy, metric: Metric) -> Tensor:
+    kernel = Rescaled(HMC(0.1, leapfrogs=21), metric)
     start = torch.randn(20, 2, generator=source(1))
     return chains(term, kernel, start, 0, 3, source(2)).z
 
@@ -46,7 +53,10 @@ def agrees() -> None:
         for found, expected in zip(term.both(z, 0.7), other.both(z, 0.7), strict=True):
             torch.testing.assert_close(found, expected)
         torch.testing.assert_close(term.energy(z, 1.0), other.energy(z, 1.0))
-    torch.testing.assert_close(moved(Compiled(valley)), moved(Density(valley)))
+    for metric in METRICS:
+        torch.testing.assert_close(
+            moved(Compiled(valley), metric), moved(Density(valley), metric), atol=1e-4, rtol=1e-4
+        )
 
 
 @pytest.mark.usefixtures("uncompiled")

@@ -9,6 +9,7 @@ import torch
 from physgen.density import Density
 from physgen.kernel import HMC, MALA, Chain, Info, Kernel
 from physgen.meter import Metered
+from physgen.metric import Diagonal
 from physgen.metropolis import Independent, LogWalk, MetropolisHastings, Proposal, RandomWalk
 from physgen.sampler import chains
 from physgen.shapes import PerSample, Sample
@@ -65,7 +66,7 @@ def test_hastings_ratio_makes_up_for_an_asymmetric_proposal() -> None:
         MALA(0.7),
         HMC(0.9, leapfrogs=2),
         MetropolisHastings(Independent(isotropic(torch.tensor([[0.3]]), 2.0))),
-        Rescaled(HMC(0.9, leapfrogs=2), torch.tensor([0.7])),
+        Rescaled(HMC(0.9, leapfrogs=2), Diagonal(torch.tensor([0.7]))),
     ],
     ids=lambda k: type(k).__name__,
 )
@@ -108,7 +109,11 @@ def test_what_has_no_value_is_not_judged_blindly() -> None:
 
 @pytest.mark.parametrize(
     "kernel",
-    [RandomWalk(1.0), MetropolisHastings(LogWalk(0.5)), Rescaled(HMC(0.5), torch.tensor([2.0]))],
+    [
+        RandomWalk(1.0),
+        MetropolisHastings(LogWalk(0.5)),
+        Rescaled(HMC(0.5), Diagonal(torch.tensor([2.0]))),
+    ],
     ids=lambda k: type(k).__name__,
 )
 def test_a_chain_does_not_know_its_neighbours(kernel: Kernel) -> None:

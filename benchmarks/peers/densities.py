@@ -18,6 +18,9 @@ Array = NDArray[np.float32]
 DENSITIES = {"gaussian": 100, "funnel": 10, "logistic": 25}
 """Names and dimensions."""
 
+METRICS = ("diagonal", "dense")
+"""The spread of each entry, or how entries go together as well."""
+
 
 def precision() -> Array:
     """Of a Gaussian with deviations from 0.1 to 1 and the correlation 0.9 between neighbours."""
@@ -45,8 +48,8 @@ class Asked:
     chains: int
     warmup: int
     draws: int
-    leapfrogs: int
-    """Where the sampler does not choose them itself."""
+    metric: str
+    """What warm-up learns of the density: ``diagonal`` or ``dense``."""
     out: Path
     """Where draws go: (draw, chain, entry)."""
 
@@ -65,7 +68,8 @@ class Timed:
 def asked() -> Asked:
     parser = argparse.ArgumentParser()
     parser.add_argument("density", choices=DENSITIES)
-    for name in ("chains", "warmup", "draws", "leapfrogs"):
+    parser.add_argument("metric", choices=METRICS)
+    for name in ("chains", "warmup", "draws"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True)
     return Asked(**vars(parser.parse_args()))

@@ -18,7 +18,7 @@ def main() -> None:
     log_p = log_density(question.density)
     shape = (question.chains, DENSITIES[question.density])
     start = 0.5 * jax.random.normal(jax.random.key(0), shape)
-    kernel = NUTS(potential_fn=lambda z: -log_p(z))
+    kernel = NUTS(potential_fn=lambda z: -log_p(z), dense_mass=question.metric == "dense")
     run = MCMC(
         kernel,
         num_warmup=question.warmup,

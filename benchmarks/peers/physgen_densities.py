@@ -1,12 +1,19 @@
-"""physgen: HMC, step size and scales tuned, leapfrog steps as asked, the energy compiled."""
+"""physgen: HMC, its step size, metric and number of leapfrog steps tuned, the energy compiled."""
 
 import torch
 
 from peers.densities import DENSITIES, Array, answer, asked, precision, regression
 from physgen.compiled import Compiled
 from physgen.kernel import HMC
+from physgen.metric import Dense, Diagonal, Metric
 from physgen.sampler import chains
 from physgen.tuning import Tuned, tune
+
+KINDS: dict[str, tuple[type[Metric], float]] = {
+    "diagonal": (Diagonal, 0.2),
+    "dense": (Dense, 0.25),
+}
+"""Metrics, and how far a move goes in turns of the widest direction."""
 
 
 def density(name: str) -> Compiled:
@@ -39,12 +46,16 @@ def main() -> None:
     tuned: list[Tuned] = []
 
     def warm() -> None:
-        kernel = HMC(0.1, leapfrogs=question.leapfrogs, jitter=0.5)
-        tuned.append(tune(term, kernel, start, question.warmup, generator))
+        kernel = HMC(0.1, leapfrogs=8, jitter=0.3)
+        metric, turn = KINDS[question.metric]
+        found = tune(term, kernel, start, question.warmup, generator, metric=metric, turn=turn)
+        tuned.append(found)
 
     def draw() -> tuple[Array, float]:
-        drawn = chains(term, tuned[0].kernel, tuned[0].z, 0, question.draws, generator)
-        return drawn.z.numpy(), question.leapfrogs
+        kernel = tuned[0].kernel
+        drawn = chains(term, kernel, tuned[0].z, 0, question.draws, generator)
+        assert isinstance(kernel.kernel, HMC)
+        return drawn.z.numpy(), kernel.kernel.leapfrogs
 
     answer(question, warm, draw)
 
