@@ -26,6 +26,7 @@ from physgen.classifier import Classified, ClassifierFree, Conditioned, Dropping
 from physgen.contrastive import Contrastive, divergence
 from physgen.denoiser import Learned, NoisePrediction, VelocityPrediction
 from physgen.density import At, Density
+from physgen.distillation import Leap, OnGrid, Student, TaughtWeights
 from physgen.evidence import Hybrid, Said, TwoHeaded, Wide
 from physgen.fitting import fit
 from physgen.gaussian import GaussianMixture, White
@@ -39,7 +40,7 @@ from physgen.path import Cosine, Rectified
 from physgen.perceptron import Perceptron
 from physgen.preconditioned import Denoising, Preconditioned
 from physgen.predictor import DDIM, Ancestral, DPMpp2M
-from physgen.sampler import chains, sample, unit_noise
+from physgen.sampler import AsMarginal, chains, sample, unit_noise
 from physgen.testbeds import bars, ring, source, wasserstein
 from physgen.variational import Autoencoder, bound
 
@@ -200,7 +201,8 @@ def classifier_guidance(steps: int, count: int, g: torch.Generator) -> Drawn:
     return Drawn(x, first_two(count), "two modes of five")
 
 
-def classifier_free_guidance(steps: int, count: int, g: torch.Generator) -> Drawn:
+def with_and_without(steps: int) -> tuple[Learned, Learned]:
+    """One network, told the label and told nothing."""
     model, loss = Preconditioned(Perceptron(5, 2), SPREAD), Dropping(Denoising(SPREAD))
 
     def draw(step: int, g: torch.Generator) -> tuple[Tensor, ...]:
@@ -208,10 +210,29 @@ def classifier_free_guidance(steps: int, count: int, g: torch.Generator) -> Draw
         return loss.draw(x, torch.eye(2)[label], g)
 
     fit(model, loss, draw, steps)
-    with_label, without = Learned(model, torch.eye(2)[1:]), Learned(model, torch.zeros(1, 2))
-    guided = ClassifierFree(with_label, without, 1.5)
+    return Learned(model, torch.eye(2)[1:]), Learned(model, torch.zeros(1, 2))
+
+
+def classifier_free_guidance(steps: int, count: int, g: torch.Generator) -> Drawn:
+    guided = ClassifierFree(*with_and_without(steps), 1.5)
     x = sample(guided, unit_noise(count, (2,), g), GRID, Ancestral(), g)  # or anneal, with moves
     return Drawn(x, first_two(count), "weight 1.5, no moves")
+
+
+def guided_distillation(steps: int, count: int, g: torch.Generator) -> Drawn:
+    ends, consent = with_and_without(steps), AsMarginal()
+    model, few = Preconditioned(Perceptron(4, 2), SPREAD), GRID.every(5)
+
+    def teacher(weight: Tensor) -> Leap:
+        return Leap(ClassifierFree(*ends, weight), GRID, 5, consent)
+
+    loss = TaughtWeights(teacher, OnGrid(few), low=1.0, high=3.0, sigma_data=SPREAD)
+    fit(model, loss, lambda k, g: loss.draw(data(k, g), g), steps)
+    student = Student(lambda z, s: model(z, s, torch.full((len(z), 1), 2.0)), few)
+    start = unit_noise(count, (2,), g)
+    x = sample(student, start, few, student.predictor, g)
+    like = sample(ClassifierFree(*ends, 2.0), start, GRID, DDIM(), g, consent=consent)
+    return Drawn(x, like, "weight 2, 4 evaluations for 40")
 
 
 def jumps(count: int, length: int, generator: torch.Generator) -> Tensor:
@@ -245,6 +266,7 @@ GALLERY: tuple[Callable[[int, int, torch.Generator], Drawn], ...] = (
     adversarial_corrected,
     classifier_guidance,
     classifier_free_guidance,
+    guided_distillation,
     autoregressive,
 )
 

@@ -87,10 +87,16 @@ class ClassifierFree(Score):
     Arguments:
         conditional: Such as a network told the label.
         unconditional: Such as the same network told none.
-        weight: One for the conditional itself, more to exaggerate what sets it apart.
+        weight: One for the conditional itself, more to exaggerate what sets it apart; for all
+            samples or for each.
     """
 
-    def __init__(self, conditional: Score, unconditional: Score, weight: float) -> None:
+    def __init__(
+        self,
+        conditional: Score,
+        unconditional: Score,
+        weight: float | Float[Tensor, " batch"],
+    ) -> None:
         check_score(conditional, unconditional)
         self.conditional = conditional
         self.unconditional = unconditional
@@ -99,11 +105,14 @@ class ClassifierFree(Score):
     @property
     def marginal(self) -> bool:
         """Of the two ends only: in between and beyond, noise and tilt do not commute."""
-        return self.weight in (0, 1) and self.conditional.marginal and self.unconditional.marginal
+        weight = torch.as_tensor(self.weight)
+        plain = bool(((weight == 0) | (weight == 1)).all())
+        return plain and self.conditional.marginal and self.unconditional.marginal
 
     def shift(self, z: Sample, s: Level) -> Sample:
         with_label, without = self.conditional.shift(z, s), self.unconditional.shift(z, s)
-        return torch.lerp(without, with_label, self.weight)
+        weight = wide(self.weight, z)
+        return without + weight * (with_label - without)
 
     def precision(self, s: float, shape: torch.Size) -> Precision | None:
         return self.conditional.precision(s, shape)

@@ -27,6 +27,7 @@ from physgen.carrier import Carrier
 from physgen.distillation import Model, OnGrid, check_walks, place, weighed
 from physgen.energy import wide
 from physgen.grid import Grid
+from physgen.sampler import AsMarginal
 from physgen.shapes import PerSample, Sample
 
 
@@ -39,9 +40,11 @@ class Consistency:
     """Levels between which the map is held to agree: some dozens."""
     sigma_data: float = 1.0
     """Standard deviation of the data."""
+    consent: AsMarginal | None = None
+    """Needed to follow a sum."""
 
     def __post_init__(self) -> None:
-        check_walks(self.teacher)
+        check_walks(self.teacher, self.consent)
 
     def draw(self, x: Sample, generator: torch.Generator) -> tuple[Sample, PerSample, Sample]:
         return OnGrid(self.grid).draw(x, generator)

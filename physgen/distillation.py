@@ -1,7 +1,9 @@
 r"""Distillation: a network that learns what a term says, or where several of its steps lead.
 
 Whatever has a clean estimate can teach: a trained prior, an exact one, a prior with guidance. The
-student is a network of the same form :math:`D(z, s)`, and is drawn from by the same samplers.
+student is a network of the same form :math:`D(z, s)`, and is drawn from by the same samplers. Classifier-free
+guidance is a sum, whose walk follows no density that has a name: with ``consent=AsMarginal()`` it teaches
+where it leads all the same, and by :class:`TaughtWeights` for every weight at once.
 
 A deterministic walk takes :math:`z` at level :math:`a` to :math:`z''` at level :math:`c`. One step
 of :class:`~physgen.predictor.DDIM` does the same if the clean estimate at :math:`a` is
@@ -21,7 +23,7 @@ References:
     Progressive Distillation for Fast Sampling of Diffusion Models (Salimans & Ho, 2022),
     https://arxiv.org/abs/2202.00512, algorithm 2, here with :math:`\alpha = 1`.
     On Distillation of Guided Diffusion Models (Meng et al., 2023),
-    https://arxiv.org/abs/2210.03142, for guided teachers.
+    https://arxiv.org/abs/2210.03142, section 3, for guided teachers and a student that is told the weight.
 """
 
 from collections.abc import Callable
@@ -29,14 +31,15 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 from physgen.carrier import Carrier
 from physgen.denoiser import Denoiser, per_sample
 from physgen.energy import Score, wide
 from physgen.grid import Grid
 from physgen.predictor import DDIM, Predictor
+from physgen.sampler import AsMarginal
 from physgen.shapes import Level, PerSample, Sample
 
 LEAPING = DDIM()
@@ -75,13 +78,20 @@ class Leap(Carrier):
         teacher: Whose walk by DDIM is followed.
         grid: The teacher's levels.
         stride: The teacher's steps in one.
+        consent: Needed to follow a sum.
 
     Raises:
         ValueError: the teacher is a sum, or the stride no divisor of its steps.
     """
 
-    def __init__(self, teacher: Carrier, grid: Grid, stride: int = 2) -> None:
-        check_walks(teacher)
+    def __init__(
+        self,
+        teacher: Carrier,
+        grid: Grid,
+        stride: int = 2,
+        consent: AsMarginal | None = None,
+    ) -> None:
+        check_walks(teacher, consent)
         self.teacher = teacher
         self.fine = grid
         self.grid = grid.every(stride)
@@ -135,16 +145,16 @@ class Student(Denoiser):
         return out
 
 
-def check_walks(teacher: Carrier) -> None:
-    """Refuse what no deterministic walk can be learned from.
+def check_walks(teacher: Carrier, consent: AsMarginal | None = None) -> None:
+    """Refuse what no deterministic walk should be learned from, without consent.
 
     Raises:
         ValueError: the teacher is a sum.
     """
-    if isinstance(teacher, Score) and not teacher.marginal:
+    if isinstance(teacher, Score) and not teacher.marginal and consent is None:
         raise ValueError(
-            "a sum of scores is not the score of one noised density, and has no walk to be "
-            "learned: distil its terms"
+            "a sum of scores is not the score of one noised density, and its walk follows none: "
+            "distil its terms, or pass consent=AsMarginal() to learn where it leads all the same"
         )
 
 
@@ -198,6 +208,55 @@ class Taught:
         z = x + wide(level, x) * noise
         error = student(z, level) - self.wanted(student, z, level)
         return weighed(error, level, self.sigma_data)
+
+
+@dataclass(frozen=True)
+class TaughtWeights:
+    r"""The same loss for a student that is told how strongly its teacher was guided.
+
+    .. math:: \Bigl(\frac{1}{s^2} + \frac{1}{\sigma_d^2}\Bigr)\,
+        \overline{|D(z, s, w) - T_w(z, s)|^2}, \qquad w \sim \mathcal U(\text{low}, \text{high})
+
+    One student then takes every weight, in one evaluation a step where its teacher takes two:
+    ``Student(lambda z, s: model(z, s, weight.expand(len(z), 1)), grid)``.
+    """
+
+    target: Callable[[Float[Tensor, " batch"]], Carrier]
+    """:math:`T_w` of a batch whose samples have these weights, such as a :class:`Leap` over
+    :class:`~physgen.classifier.ClassifierFree`; not differentiated."""
+    noising: Noising
+    """The levels, as of :class:`Taught`."""
+    low: float
+    """The least weight."""
+    high: float
+    """The largest."""
+    sigma_data: float = 1.0
+    """Standard deviation of the data."""
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"weights must be of an interval, got {self.low} to {self.high}")
+
+    def draw(
+        self, x: Sample, generator: torch.Generator
+    ) -> tuple[Sample, PerSample, Sample, Float[Tensor, "batch 1"]]:
+        """Clean samples, levels, noise, and the weight of each."""
+        share = torch.rand(len(x), 1, generator=generator, dtype=x.dtype, device=x.device)
+        weight = self.low + (self.high - self.low) * share
+        return *self.noising.draw(x, generator), weight
+
+    def __call__(
+        self,
+        student: nn.Module,
+        x: Sample,
+        level: PerSample,
+        noise: Sample,
+        weight: Float[Tensor, "batch 1"],
+    ) -> PerSample:
+        z = x + wide(level, x) * noise
+        with torch.no_grad():
+            wanted = self.target(weight[:, 0]).denoise(z, level)
+        return weighed(student(z, level, weight) - wanted, level, self.sigma_data)
 
 
 def weighed(error: Sample, level: PerSample, sigma_data: float) -> PerSample:

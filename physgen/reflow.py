@@ -29,7 +29,7 @@ from physgen.distillation import weighed
 from physgen.energy import wide
 from physgen.grid import Grid
 from physgen.predictor import DDIM, Predictor
-from physgen.sampler import sample
+from physgen.sampler import AsMarginal, sample
 from physgen.shapes import PerSample, Sample
 
 
@@ -46,18 +46,20 @@ def couple(
     grid: Grid,
     predictor: Predictor,
     generator: torch.Generator,
+    consent: AsMarginal | None = None,
 ) -> Coupling:
     """Where a teacher takes unit noise, and the noise of the straight lines back.
 
     Raises:
-        ValueError: the predictor draws noise, which would break the coupling.
+        ValueError: the predictor draws noise, which would break the coupling, or the teacher is a
+            sum and nobody consents to follow it.
     """
     if not predictor.deterministic:
         raise ValueError(
             "a coupling needs a deterministic predictor, such as DPMpp2M(), got one that draws "
             "noise on the way"
         )
-    x = sample(teacher, start, grid, predictor, generator)
+    x = sample(teacher, start, grid, predictor, generator, consent=consent)
     return Coupling(x, start - x / grid.levels[0])
 
 

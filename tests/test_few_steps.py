@@ -4,15 +4,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from physgen.classifier import ClassifierFree
 from physgen.consistency import Consistency
 from physgen.denoiser import Denoiser
-from physgen.distillation import Leap, OnGrid, Student, Taught
+from physgen.distillation import Leap, OnGrid, Student, Taught, TaughtWeights
 from physgen.gaussian import gaussian
 from physgen.grid import Grid, log_snr
 from physgen.guidance import Fixed, Guided
 from physgen.predictor import DDIM, Ancestral, Anew
 from physgen.reflow import bend, couple
-from physgen.sampler import sample, unit_noise
+from physgen.sampler import AsMarginal, sample, unit_noise
 from physgen.shapes import Level, Sample
 from physgen.testbeds import ring, some_gaussian, source
 
@@ -20,6 +21,7 @@ HIGHEST = 10.0
 FINE = log_snr(16, 0.03, HIGHEST)
 VARIANCE = torch.tensor([4.0, 0.25], dtype=torch.float64)
 STRETCHED = gaussian(torch.zeros(2, dtype=torch.float64), VARIANCE.diag())
+CLOSE = gaussian(torch.tensor([0.5, -0.5], dtype=torch.float64), (VARIANCE / 4).diag())
 RING = ring()
 START = unit_noise(500, (2,), source(1))
 
@@ -113,8 +115,10 @@ def test_a_student_has_no_estimate_at_other_levels() -> None:
 
 def test_a_sum_is_no_teacher() -> None:
     for teach in (Leap, Consistency):
-        with pytest.raises(ValueError, match=r"a sum of scores .* distil its terms"):
+        with pytest.raises(ValueError, match=r"a sum of scores .* distil its terms, or pass"):
             teach(STRETCHED + STRETCHED, FINE)
+    with pytest.raises(ValueError, match=r"of an interval, got 2.0 to 1.0"):
+        TaughtWeights(lambda weight: STRETCHED, OnGrid(FINE), 2.0, 1.0)
 
 
 class Straight(Denoiser):
@@ -123,6 +127,49 @@ class Straight(Denoiser):
     def clean(self, z: Sample, s: Level) -> Sample:
         end = shrink(FINE)
         return z * end / (end + torch.as_tensor(s / HIGHEST) * (1 - end))
+
+
+def test_the_walk_of_a_sum_is_learned_by_consent() -> None:
+    """Classifier-free guidance: where its own walk leads."""
+    total, consent = ClassifierFree(CLOSE, STRETCHED, 2.0), AsMarginal()
+    grid, start = log_snr(8, 0.05, 5.0), unit_noise(20, (2,), source(), torch.float64)
+    leap = Leap(total, grid, 4, consent)
+    ours = sample(leap, start, leap.grid, DDIM(), source())
+    theirs = sample(total, start, grid, DDIM(), source(), consent=consent)
+    torch.testing.assert_close(ours, theirs)
+    pairs = couple(total, start, grid, DDIM(), source(), consent)
+    torch.testing.assert_close(pairs.x, theirs)
+    assert Consistency(total, grid, consent=consent).teacher is total
+
+
+def test_a_student_of_every_weight_is_held_to_the_teacher_of_its_own() -> None:
+    """The loss is nothing for one that says what each teacher says, and something for one deaf to it."""
+    grid, stride = log_snr(8, 0.05, 5.0), 4
+
+    def teacher(weight: Tensor) -> Leap:
+        return Leap(ClassifierFree(CLOSE, STRETCHED, weight), grid, stride, AsMarginal())
+
+    class Each(nn.Module):
+        def forward(self, z: Tensor, level: Tensor, weight: Tensor) -> Tensor:
+            rows = zip(z.split(1), level.split(1), weight.flatten().tolist(), strict=True)
+            each = (ClassifierFree(CLOSE, STRETCHED, w) for *_, w in rows)
+            leaps = (Leap(term, grid, stride, AsMarginal()) for term in each)
+            return torch.cat(
+                [
+                    leap.denoise(*at)
+                    for leap, *at in zip(leaps, z.split(1), level.split(1), strict=True)
+                ]
+            )
+
+    class Deaf(nn.Module):
+        def forward(self, z: Tensor, level: Tensor, weight: Tensor) -> Tensor:
+            return teacher(torch.full_like(level, 1.5)).denoise(z, level)
+
+    taught = TaughtWeights(teacher, OnGrid(grid.every(stride)), low=1.0, high=3.0)
+    batch = taught.draw(CLOSE.sample(40, source(2)), source(3))
+    assert (batch[3].min() < 1.2) and (batch[3].max() > 2.8) and batch[3].shape == (40, 1)
+    assert taught(Each(), *batch).max() < 1e-20
+    assert taught(Deaf(), *batch).mean() > 1e-3
 
 
 def test_the_flow_of_straight_lines_does_not_bend_and_needs_one_step() -> None:
