@@ -35,7 +35,7 @@ from physgen.design_tasks.airfoils import Formations, Judged
 from physgen.files import write_json
 from physgen.progress import Silent
 from physgen.search import evolve
-from physgen.verdict import figure
+from physgen.verdict import figure, middle
 
 COUPLED, PRICES = Coupled(), Prices()
 
@@ -253,16 +253,15 @@ def table(options: Airfoilsbench) -> Table:
             return torch.tensor([value for row in rows for value in row[key]])
 
         change, valid = figure(joined("drag_change"), ""), joined("valid") > 0
-        half = 100 * change.half
         grid.add_row(
             name,
             str(len(valid)),
             str(rows[0]["calls"]),
             f"{100 * change.median:+.1f} %",
-            f"{100 * change.mean:+.1f} ± {half:.1f} %",
-            f"{100 * change.best:+.1f} %",
-            f"{100 * joined('lift_to_drag_change').median():+.1f} %",
-            f"{joined('price')[valid].median():.4f}",
+            f"{change.written(100, 1)} %",
+            f"{100 * joined('drag_change').min():+.1f} %",
+            f"{100 * middle(joined('lift_to_drag_change')):+.1f} %",
+            f"{middle(joined('price')[valid]):.4f}",
             f"{joined('drag')[valid].mean():.4f}",
             f"{joined('lift')[valid].mean():.3f}",
             f"{100 * (1 - valid.float().mean()):.0f} %",

@@ -66,8 +66,7 @@ def run(options: InverseOptions) -> tuple[Verdict, Mapping[str, np.ndarray]]:
 
 
 def percent(figure: Figure) -> str:
-    half = (figure.ci95[1] - figure.ci95[0]) / 2
-    return f"{100 * figure.mean:.2f} ± {100 * half:.2f} %"
+    return f"{figure.written(100, 2)} %"
 
 
 def row(table: Table, equation: str, problem: str) -> None:

@@ -106,7 +106,7 @@ HEAD = (
 
 
 def shown(figure: Figure, digits: int = 3) -> str:
-    return f"{figure.mean:.{digits}f} ± {figure.half:.{digits}f}"
+    return figure.written(digits=digits)
 
 
 def both(figures: Mapping[str, Figure]) -> str:

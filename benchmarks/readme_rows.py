@@ -5,7 +5,7 @@ from physgen.verdict import Figure
 
 def small(figure: Figure) -> str:
     """A mean and half its interval, by powers of ten."""
-    return f"{figure.mean:.2e} ± {figure.half:.0e}"
+    return f"{figure.mean:.2e} ± " + ("–" if figure.half is None else f"{figure.half:.0e}")
 
 
 def row(*cells: object) -> None:

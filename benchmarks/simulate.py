@@ -56,7 +56,7 @@ def run(options: SimulateOptions) -> tuple[Verdict, dict[str, np.ndarray]]:
 def cell(figure: Figure | None) -> str:
     if figure is None:
         return f"{'':>17}"
-    return f"{figure.mean:>8.3f} ± {figure.half:.3f} "
+    return f"{figure.written(digits=3):>16} "
 
 
 SHOWN = ("crps", "coverage90", "spread_skill", "horizon", "spectrum", "residual")

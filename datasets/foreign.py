@@ -118,6 +118,10 @@ class ConvertOptions:
             raise ValueError(
                 f"first must not be negative and count at least 1, got {self.first} and {self.count}"
             )
+        if self.out.exists():
+            raise ValueError(
+                f"{self.out} exists already: choose another file with --out, or remove it"
+            )
 
 
 def convert(options: ConvertOptions) -> Foreign:

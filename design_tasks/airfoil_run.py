@@ -24,13 +24,14 @@ from physgen.design_tasks.airfoil_screen import choice, solver_price
 from physgen.design_tasks.airfoils import Formations, Judged, Trial, judge_each
 from physgen.design_tasks.flow_cases import Formation
 from physgen.design_tasks.flow_simulate import simulate
-from physgen.files import writable_folder, write_json
+from physgen.files import write_json
 from physgen.options import check_default, command, plain
 from physgen.progress import Progress, Silent
 from physgen.report import Picture, write_report
+from physgen.results import clear, design_folder
 from physgen.rounds import OWN_LEVELS
 from physgen.solvers.sections import fit_cst, naca4
-from physgen.verdict import Baseline, Figure, Verdict, figure, versions
+from physgen.verdict import Baseline, Best, Figure, Verdict, figure, versions
 
 METHODS: dict[str, Composition] = {
     "coupled": Coupled(),
@@ -214,15 +215,16 @@ def figures_of(judged: Judged) -> dict[str, Figure]:
     """All figures; drag and lift of allowed designs only, if there are any."""
     allowed = judged.valid > 0
 
-    def of(values: Tensor, unit: str) -> Figure:
-        return figure(values[allowed] if bool(allowed.any()) else torch.zeros(1), unit)
+    def of(values: Tensor, unit: str, best: Best | None = None) -> Figure:
+        return figure(values[allowed] if bool(allowed.any()) else torch.zeros(1), unit, best)
 
+    gain = judged.lift_to_drag_change
     return {
         "drag_change": figure(judged.drag_change, REFERENCE),
-        "lift_to_drag_change": figure(judged.lift_to_drag_change, "of the same alone"),
-        "drag": of(judged.drag, "coefficient"),
+        "lift_to_drag_change": figure(gain, "of the same alone", torch.amax),
+        "drag": of(judged.drag, "coefficient", torch.amin),
         "lift": of(judged.lift, "coefficient"),
-        "lift_to_drag": of(judged.lift_to_drag, "1"),
+        "lift_to_drag": of(judged.lift_to_drag, "1", torch.amax),
         "drag_alone": of(judged.reference, "coefficient"),
         "turn_alone": of(judged.turn, "degrees"),
     }
@@ -286,7 +288,7 @@ def claims_of(drawn: Drawn) -> dict[str, Figure]:
     """What the prior said of its designs, and how well they were decoded."""
     return {
         "drag_claimed": figure(drawn.claimed[..., 0].mean(1), "coefficient"),
-        "lift_claimed": figure(drawn.claimed[..., 1].mean(1), "coefficient"),
+        "lift_claimed": figure(drawn.claimed[..., 1].mean(1), "coefficient", None),
         "refit": figure(drawn.refit.amax(1), "chords"),
     }
 
@@ -346,7 +348,7 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
     prior = load_prior(options.weights)
     if prior.route is not None:
         check_default(options, WALKED, OWN_LEVELS)
-    folder = writable_folder(options.out)
+    folder = design_folder(options.out, FILES)
     clock, began = Clock(), time.perf_counter()
     drawn = make(options, task, prior, progress, clock)
     progress.stage("judging by the true solver, together and each alone")
@@ -412,6 +414,7 @@ def _write(
     best: int,
     progress: Progress,
 ) -> None:
+    clear(folder, FILES)
     write_json(folder / "config.json", verdict.options)
     verdict.save(folder / "verdict.json")
     write_designs(folder / "designs.h5", drawn, judged, verdict)
@@ -434,8 +437,8 @@ def _write(
     summary = (
         f"{options.designs} formations of {options.bodies} airfoils at a Reynolds number of "
         f"{options.reynolds:g}, drawn from a prior of one airfoil. By the true solver their drag "
-        f"is {100 * change.mean:+.1f} % of what the same airfoils have alone at the same lift "
-        f"(median {100 * change.median:+.1f} %, best {100 * change.best:+.1f} %)."
+        f"changes by {100 * change.mean:+.1f} % from what the same airfoils have alone at the same "
+        f"lift (median {100 * change.median:+.1f} %, best {100 * judged.drag_change.min():+.1f} %)."
     )
     again = command("design airfoils", options)
     pictures = [

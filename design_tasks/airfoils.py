@@ -136,6 +136,10 @@ def _crossing(
     return 0.5 * (low + high)
 
 
+HIGHEST = 2.0
+"""Lift coefficient, of either sign, beyond which no airfoil of the prior comes near."""
+
+
 @dataclass(frozen=True)
 class Formations:
     """The task: so many airfoils, one stream.
@@ -163,6 +167,10 @@ class Formations:
             raise ValueError(
                 f"the Reynolds number must be from 100 to 1000, got {self.reynolds}: the prior "
                 "knows 200 to 1000, and flows beyond are not two-dimensional"
+            )
+        if not -HIGHEST <= self.lift <= HIGHEST:
+            raise ValueError(
+                f"lift must be from {-HIGHEST:g} to {HIGHEST:g}, which airfoils can have, got {self.lift}"
             )
 
     def violation(self, airfoils: Airfoils) -> PerSample:

@@ -23,9 +23,9 @@ from physgen.design_tasks.burgers_design import (
 )
 from physgen.design_tasks.burgers_prior import WEIGHTS, read_prior
 from physgen.design_tasks.burgers_searches import compare
-from physgen.files import writable_folder
 from physgen.options import check_default, command, plain
 from physgen.progress import Progress, Silent
+from physgen.results import clear, design_folder
 from physgen.rounds import OWN_LEVELS, Route, route_of
 from physgen.verdict import Figure, Verdict, figure, versions
 
@@ -122,7 +122,7 @@ def design_burgers(options: BurgersOptions, progress: Progress | None = None) ->
     progress = Silent() if progress is None else progress
     model, facts = read_prior(options.weights)
     way = options.way_of(route_of(facts))
-    folder = writable_folder(options.out)
+    folder = design_folder(options.out, FILES)
     began = time.perf_counter()
     progress.stage(f"simulating {options.designs} test targets")
     task = options.task(options.designs)
@@ -260,6 +260,7 @@ def _write(
     from physgen.design_tasks.burgers_view import draw_designs
     from physgen.files import write_json
 
+    clear(folder, FILES)
     write_json(folder / "config.json", verdict.options)
     write_designs(folder / "designs.h5", task, drawn, judged, verdict)
     write_csv(folder / "designs.csv", task, judged, verdict)

@@ -28,9 +28,10 @@ from physgen.design_tasks.burgers_tracking_controllers import (
     tuned,
 )
 from physgen.design_tasks.burgers_tracking_prior import HORIZON, WEIGHTS, load_prior
-from physgen.files import writable_folder, write_json
+from physgen.files import write_json
 from physgen.options import command, plain
 from physgen.progress import Progress, Silent
+from physgen.results import clear, design_folder
 from physgen.verdict import Baseline, Figure, Verdict, figure, versions
 
 
@@ -90,7 +91,7 @@ def design_tracking(options: TrackingOptions, progress: Progress | None = None) 
     """Do all of it, and leave the results in the output folder."""
     progress = Silent() if progress is None else progress
     model = load_prior(options.weights)
-    folder = writable_folder(options.out)
+    folder = design_folder(options.out, FILES)
     began = time.perf_counter()
     progress.stage(f"simulating {options.targets} test trajectories")
     world = options.world()
@@ -214,6 +215,7 @@ def _baseline(
 
 
 def _write(folder: Path, verdict: Verdict, world: BurgersTracking, found: Tracked) -> None:
+    clear(folder, FILES)
     write_json(folder / "config.json", verdict.options)
     recipe = {"options": verdict.options, "versions": verdict.versions}
     quality = {"objective": _column(found.objective)}

@@ -18,8 +18,9 @@ from physgen.design_tasks.flow_case import Row
 from physgen.design_tasks.flow_simulate import figures_table
 from physgen.design_tasks.flow_view import save
 from physgen.design_tasks.kept import Kept
-from physgen.files import writable_folder, write_json
+from physgen.files import write_json
 from physgen.progress import Progress
+from physgen.results import simulation_folder
 from physgen.shapes import Trajectory
 from physgen.solvers.evolution import drive
 from physgen.verdict import versions
@@ -52,7 +53,7 @@ def simulate(case: EquationCase, progress: Progress) -> SimulatedEquation:
     """
     began = time.perf_counter()
     setting = case.setting()
-    out = writable_folder(case.out)
+    out = simulation_folder(case.out)
     points = tuple(len(line) for line in setting.places.values())
     progress.stage(f"{case.name}: {' x '.join(map(str, points))} points")
     with torch.no_grad():

@@ -23,8 +23,9 @@ from rich.table import Table
 from torch import Tensor
 
 from physgen.design_tasks.flow_case import even
-from physgen.files import writable_folder, write_json
+from physgen.files import write_json
 from physgen.progress import Progress
+from physgen.results import simulation_folder
 from physgen.solvers.bodies import Number, Polygon
 from physgen.solvers.fluid import Flow
 from physgen.solvers.forces import coefficients, pressure_force
@@ -163,7 +164,7 @@ def simulate(options: Lilypad, progress: Progress) -> Report:
             f"the foils reach from {options.leader - 0.25 * CHORD:g} to {end:g} cells, but must "
             f"stay within 4 and {SIDE - 4}: move the leader, or narrow the gap"
         )
-    out = writable_folder(options.out)
+    out = simulation_folder(options.out)
     began = time.perf_counter()
     found = []
     for foils in PAIRS:

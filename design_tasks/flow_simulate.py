@@ -19,8 +19,9 @@ from physgen.datasets.vtk import write_vtk
 from physgen.design_tasks.flow_case import Case, Row, Run, begun
 from physgen.design_tasks.flow_view import What, film, save, sheet
 from physgen.design_tasks.kept import Kept
-from physgen.files import writable_folder, write_json
+from physgen.files import write_json
 from physgen.progress import Progress
+from physgen.results import simulation_folder
 from physgen.solvers.bodies import contours
 from physgen.solvers.fluid import FlowState
 from physgen.solvers.marching import Course, Record
@@ -57,7 +58,7 @@ def simulate(case: Case, progress: Progress) -> Simulated:
     """
     if case.frames < 1 or not case.time > 0:
         raise ValueError(f"a run needs a time and frames, got {case.time} and {case.frames}")
-    out = writable_folder(case.out)
+    out = simulation_folder(case.out)
     began = time.perf_counter()
     progress.stage(f"{case.name}: preparing")
     run, before = _run(case, progress, out, began)

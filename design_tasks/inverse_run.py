@@ -29,9 +29,9 @@ from physgen.design_tasks.inverse_equation import Equation
 from physgen.design_tasks.inverse_prior import InversePrior, load_prior, weights_of
 from physgen.design_tasks.inverse_searches import compare
 from physgen.distillation import Student
-from physgen.files import writable_folder
 from physgen.options import check_default, command, plain
 from physgen.progress import Progress, Silent
+from physgen.results import clear, design_folder
 from physgen.rounds import OWN_LEVELS
 from physgen.verdict import Figure, Verdict, figure, versions
 
@@ -156,7 +156,7 @@ def design_inverse(options: InverseOptions, progress: Progress | None = None) ->
     prior = load_prior(EQUATIONS[options.equation], options.weights)
     if isinstance(prior.denoiser, Student):
         check_default(options, WALKED, OWN_LEVELS)
-    folder = writable_folder(options.out)
+    folder = design_folder(options.out, FILES)
     began = time.perf_counter()
     progress.stage(f"solving {options.cases} test cases")
     task = options.task(prior)
@@ -219,11 +219,15 @@ def _seen(options: InverseOptions) -> str:
 
 def figures(judged: Judged) -> dict[str, Figure]:
     """All of them, none with a unit."""
-    return {name: figure(values, "1") for name, values in vars(judged).items()}
+    found = {}
+    for name, values in vars(judged).items():
+        best = None if name.startswith("coverage") else torch.amin
+        found[name] = figure(values, "1", best)
+    return found
 
 
 COVERED = (0.85, 0.95)
-"""Mean coverage of 90 % intervals within which they are said to be calibrated."""
+"""Mean coverage of 90 % intervals which cases must exclude for these to be called wrong."""
 
 
 def _of(equation: Equation) -> str:
@@ -239,8 +243,9 @@ def warnings(options: InverseOptions, judged: Judged, heeded: int) -> tuple[str,
     """
     said = []
     equation = EQUATIONS[options.equation]
-    covered = getattr(judged, equation.coverage).mean().item()
-    if not COVERED[0] <= covered <= COVERED[1]:
+    coverage = figure(getattr(judged, equation.coverage), "1", None)
+    covered, (low, high) = coverage.mean, coverage.ci95 or (0.0, 1.0)
+    if high < COVERED[0] or low > COVERED[1]:
         said.append(
             f"The 90 % intervals hold the truth in {100 * covered:.0f} % of the cells"
             f"{_of(equation)}: "
@@ -282,6 +287,7 @@ def _write(
     from physgen.design_tasks.inverse_view import draw_case
     from physgen.files import write_json
 
+    clear(folder, FILES)
     write_json(folder / "config.json", verdict.options)
     order = judged.relative_error.argsort()
     middling = int(order[len(order) // 2])

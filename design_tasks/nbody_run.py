@@ -25,10 +25,10 @@ from physgen.design_tasks.nbody_design import (
 from physgen.design_tasks.nbody_prior import WEIGHTS, load_prior
 from physgen.distillation import Student
 from physgen.energy import Score
-from physgen.files import writable_folder
 from physgen.options import check_default, command, plain
 from physgen.progress import Progress
 from physgen.report import Picture, write_report
+from physgen.results import clear, design_folder
 from physgen.rounds import OWN_LEVELS
 from physgen.search import Found, best_of, polish
 from physgen.verdict import Baseline, Figure, Verdict, figure, versions
@@ -147,7 +147,7 @@ def design_nbody(options: NBodyOptions, progress: Progress = SILENT) -> Verdict:
     prior = load_prior(options.weights)
     if isinstance(prior, Student):
         check_default(options, WALKED, OWN_LEVELS)
-    folder = writable_folder(options.out)
+    folder = design_folder(options.out, FILES)
     began = time.perf_counter()
     progress.stage(
         f"drawing {options.designs} designs of {options.bodies} bodies by {options.method}"
@@ -230,7 +230,7 @@ def polished(task: NBody, design: Design, calls: int, candidates: int = 1) -> Fo
 def _figures(judged: Judged) -> dict[str, Figure]:
     boxes = ("objective", "objective_fine", "objective_claimed", "mae", "mae_published")
     figures = {name: figure(getattr(judged, name), "boxes") for name in boxes}
-    return {**figures, "speed": figure(judged.speed, "boxes/s")}
+    return {**figures, "speed": figure(judged.speed, "boxes/s", None)}
 
 
 def _warnings(task: NBody, judged: Judged) -> tuple[str, ...]:
@@ -261,6 +261,7 @@ def _write(
     from physgen.design_tasks.nbody_files import write_csv, write_designs
     from physgen.files import write_json
 
+    clear(folder, FILES)
     write_json(folder / "config.json", verdict.options)
     write_designs(folder / "designs.h5", motion, judged, verdict)
     write_csv(folder / "designs.csv", judged)

@@ -12,7 +12,7 @@ from torch import Tensor
 from physgen.datasets.vtk import pvd
 from physgen.design_tasks.nbody import RADIUS, SECONDS, Judged, Motion
 from physgen.files import whole, write_text
-from physgen.verdict import BOUND, Verdict
+from physgen.verdict import BOUND, Verdict, middle
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#4D4D4D")
 """Told apart by the colour-blind (Okabe & Ito), one for each body."""
@@ -57,7 +57,7 @@ def draw_distribution(path: Path, verdict: Verdict, objective: Tensor) -> None:
     axis = canvas.subplots()
     share = torch.arange(1, len(objective) + 1) / len(objective)
     axis.step(objective.sort().values, share, where="post", color=COLOURS[0], lw=2)
-    axis.text(objective.median().item(), 0.5, f"  {verdict.method}", color=COLOURS[0])
+    axis.text(middle(objective).item(), 0.5, f"  {verdict.method}", color=COLOURS[0])
     for k, (name, row) in enumerate(verdict.baselines.items()):
         mean = row.figures["objective"].mean
         axis.axvline(mean, color=COLOURS[1 + k], lw=1.2, ls="--")

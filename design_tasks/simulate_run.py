@@ -13,11 +13,11 @@ from physgen.design_tasks.simulate_design import Walk, draw
 from physgen.design_tasks.simulate_prior import WEIGHTS, SimulatePrior, load_prior
 from physgen.design_tasks.simulate_searches import compare, rivals
 from physgen.ensemble import check_members
-from physgen.files import writable_folder
 from physgen.options import check_default, command, plain
 from physgen.progress import Progress, Silent
+from physgen.results import clear, design_folder
 from physgen.rounds import OWN_LEVELS
-from physgen.verdict import Baseline, Figure, Verdict, figure, versions
+from physgen.verdict import Baseline, Best, Figure, Verdict, figure, versions
 
 UNITS = {"horizon": "s"}
 """Of figures that have one."""
@@ -97,7 +97,7 @@ def design_simulate(options: SimulateOptions, progress: Progress | None = None) 
     if prior.route is not None:
         check_default(options, WALKED, OWN_LEVELS)
     options.walk.unrolled(prior.route)  # refuse an overlap that was not taught
-    folder = writable_folder(options.out)
+    folder = design_folder(options.out, FILES)
     began = time.perf_counter()
     progress.stage(f"solving {options.cases} test cases")
     task = options.task(prior)
@@ -130,6 +130,7 @@ def design_simulate(options: SimulateOptions, progress: Progress | None = None) 
         },
         files=FILES,
     )
+    clear(folder, FILES)
     verdict.save(folder / "verdict.json")  # whatever becomes of the baselines
     ensembles: dict[str, Ensembles] = {}
     if options.baselines:
@@ -152,10 +153,18 @@ def design_simulate(options: SimulateOptions, progress: Progress | None = None) 
     return verdict
 
 
+WANTED: dict[str, Best | None] = {
+    "coverage90": None,
+    "spread_skill": None,
+    "horizon": torch.amax,
+}
+"""What is best of those figures of which it is not the least."""
+
+
 def figures(judged: Judged) -> dict[str, Figure]:
     """All that there are: a single run has no intervals."""
     return {
-        name: figure(values, UNITS.get(name, "1"))
+        name: figure(values, UNITS.get(name, "1"), WANTED.get(name, torch.amin))
         for name, values in vars(judged).items()
         if values is not None
     }

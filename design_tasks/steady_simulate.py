@@ -17,7 +17,8 @@ from physgen.design_tasks.flow_case import Row
 from physgen.design_tasks.flow_simulate import figures_table
 from physgen.design_tasks.flow_view import save
 from physgen.design_tasks.steady_cases import LIKE, Posed, SteadyCase
-from physgen.files import writable_folder, write_json
+from physgen.files import write_json
+from physgen.results import simulation_folder
 from physgen.solvers.elliptic import Cells
 from physgen.verdict import versions
 
@@ -45,7 +46,7 @@ def solve(case: SteadyCase) -> Solved:
         ValueError: an option makes no sense.
     """
     began = time.perf_counter()
-    out = writable_folder(case.out)
+    out = simulation_folder(case.out)
     with torch.no_grad():
         posed = case.finer(1)
         state = posed.equation.solve(posed.boundary)

@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from _typeshed import DataclassInstance
     from rich.console import Console
 
     from physgen.progress import Progress
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from physgen.training import Report
     from physgen.verdict import Verdict
 
-Options = TypeVar("Options")
+Options = TypeVar("Options", bound="DataclassInstance")
 Arguments = Sequence[str]
 
 
@@ -54,14 +55,18 @@ def parse(kind: type[Options], command: str, arguments: Arguments) -> Options:
     """
     import tyro
 
+    from physgen.options import check_finite
+
     told = io.StringIO()
     try:
         with redirect_stderr(told):
-            return tyro.cli(kind, prog=f"physgen {command}", args=list(arguments))
+            options = tyro.cli(kind, prog=f"physgen {command}", args=list(arguments))
     except SystemExit as left:
         if left.code != 2:
             raise
         raise ValueError(_first_of(told.getvalue(), command)) from None
+    check_finite(options)
+    return options
 
 
 def _first_of(box: str, command: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,9 +43,7 @@ def writable_folder(path: Path) -> Path:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with whole(path / "probe") as part:
-            part.write_text("")
-        (path / "probe").unlink()
+        tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         reason = error.strerror or str(error)
         raise ValueError(

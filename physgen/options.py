@@ -4,6 +4,7 @@ Options are frozen dataclasses, some of whose fields are such themselves. A fiel
 called by both names, as in ``walk.levels``.
 """
 
+import math
 import shlex
 from collections.abc import Collection, Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -53,6 +54,19 @@ def command(name: str, options: "DataclassInstance") -> str:
             inner = value is KIND or any(option.startswith(kind) for kind in kinds)
             (chosen if inner else words).extend(_words(option, value))
     return shlex.join([*words, *chosen])
+
+
+def check_finite(options: "DataclassInstance") -> None:
+    """Refuse numbers that are none, unless they are the default.
+
+    Raises:
+        ValueError: an option is not finite.
+    """
+    for name, value in _changed(options):
+        values = value if isinstance(value, tuple) else (value,)
+        for one in values:
+            if isinstance(one, float) and not math.isfinite(one):
+                raise ValueError(f"{_words(name, value)[0]} must be a finite number, got {one}")
 
 
 def check_default(options: "DataclassInstance", names: Collection[str], why: str) -> None:

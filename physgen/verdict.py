@@ -6,7 +6,7 @@ designs, the failed ones included, with an interval.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -25,37 +25,55 @@ BOUND = "geometric bound"
 
 @dataclass(frozen=True)
 class Figure:
-    """One quantity over all designs; lower is better."""
+    """One quantity over all designs."""
 
     mean: float
-    ci95: tuple[float, float]
-    """Where the mean of many more designs lies, by Student's t."""
+    ci95: tuple[float, float] | None
+    """Where the mean of many more designs lies, by Student's t; one design does not tell."""
     median: float
-    best: float
+    best: float | None
+    """The least or the most, whichever is wanted; nothing where neither is."""
     unit: str
 
     @property
-    def half(self) -> float:
+    def half(self) -> float | None:
         """Of the interval."""
-        return (self.ci95[1] - self.ci95[0]) / 2
+        return None if self.ci95 is None else (self.ci95[1] - self.ci95[0]) / 2
+
+    def written(self, scale: float = 1.0, digits: int = 4) -> str:
+        """The mean and its interval, times a scale."""
+        half = self.half
+        apart = "–" if half is None else f"{scale * half:.{digits}f}"
+        return f"{scale * self.mean:.{digits}f} ± {apart}"
 
     def __str__(self) -> str:
         if 0 < abs(self.mean) < SMALL:
-            return f"{self.mean:.1e} ± {self.half:.0e}"
-        return f"{self.mean:.4f} ± {self.half:.4f}"
+            return f"{self.mean:.1e} ± " + ("–" if self.half is None else f"{self.half:.0e}")
+        return self.written()
 
 
 SMALL = 1e-3
 """Below which numbers are written with their power of ten."""
 
 
-def shown(value: float) -> str:
-    """A number in a table."""
+def shown(value: float | None) -> str:
+    """A number in a table, if there is one."""
+    if value is None:
+        return "–"
     return f"{value:.1e}" if 0 < abs(value) < SMALL else f"{value:.4f}"
 
 
-def figure(values: Tensor, unit: str) -> Figure:
+Best = Callable[[Tensor], Tensor]
+"""Which of all values is wanted: ``torch.amin`` or ``torch.amax``."""
+
+
+def figure(values: Tensor, unit: str, best: Best | None = torch.amin) -> Figure:
     """The figure of one number a design.
+
+    Arguments:
+        values: The numbers.
+        unit: Of theirs.
+        best: Which is wanted; nothing where neither the least nor the most is.
 
     Raises:
         ValueError: there is no design.
@@ -68,17 +86,23 @@ def figure(values: Tensor, unit: str) -> Figure:
         raise FloatingPointError(f"{bad} of {values.numel()} values are not finite")
     values = values.double()
     count, mean = values.numel(), values.mean().item()
-    half = 0.0
+    interval = None
     if count > 1:
         error = values.std().item() / math.sqrt(count)
         half = float(stats.t.ppf(0.975, count - 1)) * error
+        interval = (mean - half, mean + half)
     return Figure(
         mean=mean,
-        ci95=(mean - half, mean + half),
-        median=values.median().item(),
-        best=values.min().item(),
+        ci95=interval,
+        median=middle(values).item(),
+        best=None if best is None else best(values).item(),
         unit=unit,
     )
+
+
+def middle(values: Tensor) -> Tensor:
+    """The median of all, halfway between the middle two of an even number."""
+    return values.double().flatten().quantile(0.5)
 
 
 @dataclass(frozen=True)
@@ -148,9 +172,13 @@ def load_verdict(path: Path) -> Verdict:
 
 def _figures(raw: Mapping[str, Mapping[str, object]]) -> dict[str, Figure]:
     return {
-        name: Figure(**{**row, "ci95": tuple(row["ci95"])})  # type: ignore[arg-type]
+        name: Figure(**{**row, "ci95": _ends(row["ci95"])})  # type: ignore[arg-type]
         for name, row in raw.items()
     }
+
+
+def _ends(raw: object) -> tuple[float, float] | None:
+    return None if raw is None else tuple(raw)  # type: ignore[arg-type, return-value]
 
 
 COLUMNS = ("method", "mean ± 95 %", "median", "finer", "designs", "calls", "seconds")

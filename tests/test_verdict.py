@@ -51,7 +51,8 @@ def some_verdict() -> Verdict:
 
 def test_intervals_hold_the_true_mean_nineteen_times_in_twenty() -> None:
     draws = torch.randn(2000, 12, generator=source(), dtype=torch.float64) + 5
-    held = [low <= 5 <= high for low, high in (figure(row, "").ci95 for row in draws)]
+    intervals = [figure(row, "").ci95 or (0.0, 0.0) for row in draws]
+    held = [low <= 5 <= high for low, high in intervals]
     assert sum(held) / len(held) == pytest.approx(0.95, abs=0.015)
 
 
@@ -62,9 +63,25 @@ def test_a_figure_is_students() -> None:
     assert (found.best, found.median) == (1.0, 2.0)
 
 
+def test_the_best_is_what_is_wanted_and_the_median_of_an_even_number_is_in_the_middle() -> None:
+    values = torch.tensor([1.0, 2.0, 4.0, 9.0])
+    assert figure(values, "").median == 3.0
+    assert figure(values, "", torch.amax).best == 9.0
+    assert figure(values, "", None).best is None and shown(None) == "–"
+
+
+def test_one_design_does_not_tell_how_far_others_are(tmp_path: Path) -> None:
+    alone = figure(torch.tensor([0.5]), "m")
+    assert alone.ci95 is None and str(alone) == "0.5000 ± –"
+    assert str(figure(torch.tensor([5e-5]), "m")) == "5.0e-05 ± –"
+    verdict = replace(some_verdict(), figures={"objective": alone})
+    verdict.save(tmp_path / "verdict.json")
+    assert load_verdict(tmp_path / "verdict.json") == verdict
+
+
 def test_small_figures_are_written_with_their_power_of_ten() -> None:
     small = figure(torch.tensor([1e-5, 3e-5]), "m")
-    assert str(small).startswith("2.0e-05 ± ") and shown(small.median) == "1.0e-05"
+    assert str(small).startswith("2.0e-05 ± ") and shown(small.median) == "2.0e-05"
     assert shown(0.0) == "0.0000" and shown(0.25) == "0.2500"
     assert str(figure(torch.tensor([0.2, 0.2]), "m")) == "0.2000 ± 0.0000"
 
