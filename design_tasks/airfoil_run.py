@@ -60,6 +60,23 @@ FILES = (
     "flow",
 )
 
+MEANINGS = {
+    "drag_change": "Relative to the same airfoils each alone, turned by one angle to the same lift.",
+    "lift_to_drag_change": "Lift over drag, relative to the same airfoils alone at their own incidences.",
+    "drag": "Of allowed designs, by the sum of the chords.",
+    "lift": "Likewise.",
+    "lift_to_drag": "Likewise.",
+    "drag_alone": "Of the same airfoils alone, at the lift of the formation.",
+    "turn_alone": "The angle that gives them that lift.",
+    "drag_claimed": "What the prior takes the drag to be.",
+    "lift_claimed": "What it takes the lift to be.",
+    "refit": "How far a drawn outline is from the smooth section fitted to it, at most.",
+    "best_finer": "The best design's, on finer cells.",
+    "best_wider": "The best design's, in a domain twice as large.",
+    "drag_change_single": "Relative to the best single airfoil of the same method, at the same lift.",
+}
+"""Of figures, for the report."""
+
 
 @dataclass(frozen=True)
 class AirfoilsOptions:
@@ -448,4 +465,6 @@ def _write(
         Picture(folder / "flow" / "flow.gif", "The best formation: vorticity."),
         Picture(folder / "flow" / "sheet.png", "The best formation: vorticity and forces."),
     ]
-    write_report(folder / "report.html", verdict, summary, again, pictures, "drag_change")
+    write_report(
+        folder / "report.html", verdict, summary, again, pictures, MEANINGS, "drag_change"
+    )

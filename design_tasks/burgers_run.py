@@ -209,6 +209,14 @@ FILES = (
     "fields.pvd",
 )
 
+MEANINGS = {
+    "objective": "Mean square distance of the last velocity to the wanted one, where it is observed.",
+    "objective_search": "The same by the longer time step that searches use.",
+    "energy": "Sum of the squared force over intervals and points.",
+    "mae": "Mean absolute difference between the velocity drawn with a force and the simulated one.",
+}
+"""Of figures, for the report."""
+
 
 def _method(options: BurgersOptions, way: Way) -> str:
     more = (("aims", options.aims), ("polish", options.polish))
@@ -291,4 +299,4 @@ def _report(folder: Path, options: BurgersOptions, verdict: Verdict) -> None:
         Picture(folder / "calls.png", "What the miss falls to with each call of the solver."),
     ]
     again = command("design burgers-control", options)
-    write_report(folder / "report.html", verdict, summary, again, pictures)
+    write_report(folder / "report.html", verdict, summary, again, pictures, MEANINGS)

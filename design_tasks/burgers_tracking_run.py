@@ -159,6 +159,13 @@ FILES = (
     "vtk/fields.pvd",
 )
 
+MEANINGS = {
+    "objective": "Mean square distance to the wanted velocity, over intervals and observed points.",
+    "energy": "Sum of the squared force over intervals and points.",
+    "evaluations": "Of the network.",
+}
+"""Of figures, for the report."""
+
 
 def _warnings(world: BurgersTracking) -> tuple[str, ...]:
     """What a reader of the figures should know."""
@@ -251,7 +258,7 @@ def _show(
     about = "The middling target: what is wanted, what follows, its force; misses over time."
     pictures = [Picture(folder / "tracking.png", about)]
     again = command("design burgers-tracking", options)
-    write_report(folder / "report.html", verdict, summary, again, pictures)
+    write_report(folder / "report.html", verdict, summary, again, pictures, MEANINGS)
 
 
 def _column(values: Tensor) -> np.ndarray:

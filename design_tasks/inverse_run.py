@@ -149,6 +149,19 @@ FILES = (
     "fields.pvd",
 )
 
+MEANINGS = {
+    "relative_error": "Of the mean of the draws, in what was wanted; of the norm of the truth.",
+    "error_coefficient": "The same of the coefficient, source or start.",
+    "error_state": "The same of the state.",
+    "coverage90": "Share of cells of what was wanted whose truth lies in the 90 % interval.",
+    "coverage_coefficient": "The same of the coefficient, source or start.",
+    "coverage_state": "The same of the state.",
+    "crps": "Continuous ranked probability score of the draws, over the spread of the field.",
+    "residual": "What a draw owes its equation, by the solver.",
+    "solver_error": "Of the drawn state, relative to what the solver makes of the drawn first part.",
+}
+"""Of figures, for the report."""
+
 
 def design_inverse(options: InverseOptions, progress: Progress | None = None) -> Verdict:
     """Do all of it, and leave the results in the output folder."""
@@ -324,5 +337,6 @@ def _report(folder: Path, options: InverseOptions, verdict: Verdict) -> None:
         summary,
         command("design inverse", options),
         pictures,
+        MEANINGS,
         main="relative_error",
     )

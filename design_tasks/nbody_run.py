@@ -210,6 +210,16 @@ FILES = (
     "box.vtp",
 )
 
+MEANINGS = {
+    "objective": "Distance of a disc to the centre at the last instant, averaged over discs.",
+    "objective_fine": "The same with a time step eight times finer.",
+    "objective_claimed": "The same of the motion that the prior drew.",
+    "mae": "Mean absolute difference between the motion drawn and the simulated one.",
+    "mae_published": "The same as the published evaluation reads it, one solver step early.",
+    "speed": "Mean first speed of the discs.",
+}
+"""Of figures, for the report."""
+
 
 def polished(task: NBody, design: Design, calls: int, candidates: int = 1) -> Found:
     """The best of every so many candidates in a row, improved by the solver's gradient.
@@ -283,5 +293,5 @@ def _write(
         Picture(folder / "objective.png", "All designs, beside the bound and the baselines."),
     ]
     again = command("design nbody", options)
-    write_report(folder / "report.html", verdict, summary, again, pictures)
+    write_report(folder / "report.html", verdict, summary, again, pictures, MEANINGS)
     verdict.save(folder / "verdict.json")

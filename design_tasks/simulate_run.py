@@ -89,6 +89,17 @@ FILES = (
     "fields.pvd",
 )
 
+MEANINGS = {
+    "crps": "Continuous ranked probability score of the members, over lead times and points.",
+    "coverage90": "Share of points and times whose truth lies in the 90 % interval of the members.",
+    "spread_skill": "Spread of the members over the error of their mean; one is right.",
+    "rmse": "Error of the mean of the members, over the spread on the attractor.",
+    "horizon": "Time until the mean and the truth correlate by less than 0.8.",
+    "spectrum": "Off the attractor's, in powers of ten, over the last third.",
+    "residual": "What a member owes its equation over an interval, by the solver.",
+}
+"""Of figures, for the report."""
+
 
 def design_simulate(options: SimulateOptions, progress: Progress | None = None) -> Verdict:
     """Do all of it, and leave the results in the output folder."""
@@ -232,4 +243,4 @@ def _report(folder: Path, options: SimulateOptions, verdict: Verdict) -> None:
     )
     pictures = [Picture(folder / "simulate.png", caption)]
     again = command("design simulate", options)
-    write_report(folder / "report.html", verdict, summary, again, pictures, main="crps")
+    write_report(folder / "report.html", verdict, summary, again, pictures, MEANINGS, main="crps")

@@ -22,7 +22,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from _typeshed import DataclassInstance
     from rich.console import Console
 
     from physgen.progress import Progress
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from physgen.training import Report
     from physgen.verdict import Verdict
 
-Options = TypeVar("Options", bound="DataclassInstance")
+Options = TypeVar("Options")
 Arguments = Sequence[str]
 
 

@@ -56,12 +56,16 @@ def command(name: str, options: "DataclassInstance") -> str:
     return shlex.join([*words, *chosen])
 
 
-def check_finite(options: "DataclassInstance") -> None:
+def check_finite(options: object) -> None:
     """Refuse numbers that are none, unless they are the default.
+
+    Arguments:
+        options: A dataclass.
 
     Raises:
         ValueError: an option is not finite.
     """
+    assert is_dataclass(options) and not isinstance(options, type)
     for name, value in _changed(options):
         values = value if isinstance(value, tuple) else (value,)
         for one in values:

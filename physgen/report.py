@@ -2,7 +2,7 @@
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ h1 { font-size: 1.9rem; margin-bottom: .2rem; } h2 { font-size: 1.25rem; margin-
 p.lead { font-size: 1.1rem; color: #444; }
 table { border-collapse: collapse; font: 14px/1.4 system-ui, sans-serif; margin: .8rem 0; }
 th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child, td:nth-child(6):last-child { text-align: left; }
 thead th { border-bottom: 2px solid #333; } tr.ours td { font-weight: bold; background: #eef4fb; }
 figure { margin: 1.2rem 0; } figure img { max-width: 100%; }
 figcaption { font-size: .9rem; color: #555; } code { font-size: .9em; }
@@ -42,16 +42,27 @@ def write_report(
     summary: str,
     command: str,
     pictures: Sequence[Picture],
+    meanings: Mapping[str, str],
     main: str = "objective",
 ) -> None:
-    """Write ``report.html``: summary, table, pictures, and how it was made."""
+    """Write ``report.html``: summary, table, pictures, and how it was made.
+
+    Arguments:
+        path: The file.
+        verdict: What was found.
+        summary: The same in a few sentences.
+        command: What makes it again.
+        pictures: To be shown.
+        meanings: What each figure is, in words; nothing is said of those that are not there.
+        main: The figure that methods are compared by.
+    """
     parts = [
         f"<h1>{_text(verdict.task)}</h1><p class='lead'>{_text(summary)}</p>",
         *(f"<p class='warning'>{_text(line)}</p>" for line in verdict.warnings),
         "<h2>The verdict of the true solver</h2>",
         _comparison(verdict, main),
         LEGEND.format(main.replace("_", " ").capitalize()),
-        _figures(verdict),
+        _figures(verdict, meanings),
         "<h2>To look at</h2>",
         *(_picture(picture) for picture in pictures),
         "<h2>How it was made</h2>",
@@ -86,10 +97,16 @@ def _comparison(verdict: Verdict, main: str) -> str:
     return _table(COLUMNS, [*(("", row) for row in others), ("ours", own)])
 
 
-def _figures(verdict: Verdict) -> str:
-    head = ("figure", "mean ± 95 %", "median", "best", "unit")
+def _figures(verdict: Verdict, meanings: Mapping[str, str]) -> str:
+    head = ("figure", "mean ± 95 %", "median", "best", "unit", "")
     rows = [
-        ("", (name, value, shown(value.median), shown(value.best), value.unit))
+        (
+            "",
+            (
+                *(name.replace("_", " "), value, shown(value.median), shown(value.best)),
+                *("" if value.unit == "1" else value.unit, meanings.get(name, "")),
+            ),
+        )
         for name, value in verdict.figures.items()
     ]
     invalid = f"Invalid designs: {100 * verdict.invalid_fraction:.1f} % of {verdict.designs}, "

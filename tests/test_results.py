@@ -1,6 +1,8 @@
 """Folders of results hold one run of one command."""
 
+import importlib
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,14 @@ def test_a_simulation_into_the_results_of_a_design_is_refused(
     assert "--prices.weight must be a finite number" in capsys.readouterr().err
     assert main(["design", "airfoils", "--lift", "1e30", "--out", str(tmp_path / "b")]) == 2
     assert "lift must be from -2 to 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "run", ["airfoil", "burgers", "burgers_tracking", "inverse", "nbody", "simulate"]
+)
+def test_every_figure_of_a_report_has_words(run: str) -> None:
+    module = importlib.import_module(f"physgen.design_tasks.{run}_run")
+    assert {"verdict.json", "report.html"} <= set(module.FILES)
+    assert all(said.endswith(".") and len(said) < 100 for said in module.MEANINGS.values())
+    if run in ("inverse", "simulate"):  # whose figures are those of what was judged
+        assert {one.name for one in fields(module.Judged)} == set(module.MEANINGS)

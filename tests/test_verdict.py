@@ -135,7 +135,7 @@ def test_the_comparison_has_what_was_designed_last_with_all_it_took() -> None:
 
 
 def test_a_verdict_without_a_bound_shows_none(tmp_path: Path) -> None:
-    write_report(tmp_path / "r.html", replace(some_verdict(), bound=None), "", "", [])
+    write_report(tmp_path / "r.html", replace(some_verdict(), bound=None), "", "", [], {})
     assert "geometric bound" not in (tmp_path / "r.html").read_text()
 
 
@@ -143,11 +143,17 @@ def test_a_report_holds_its_pictures_and_escapes_what_it_quotes(tmp_path: Path) 
     picture = tmp_path / "p.png"
     picture.write_bytes(b"\x89PNG picture")
     write_report(
-        tmp_path / "r.html", some_verdict(), "A & B", "physgen", [Picture(picture, "a < b")]
+        tmp_path / "r.html",
+        some_verdict(),
+        "A & B",
+        "physgen",
+        [Picture(picture, "a < b")],
+        {"mae": "Off by so much."},
     )
     page = (tmp_path / "r.html").read_text()
     assert "springs &lt;4&gt;" in page and "A &amp; B" in page and "a &lt; b" in page
     assert "data:image/png;base64,iVBORyBwaWN0dXJl" in page
     for word in ("geometric bound", "beware", "0.1250", "random", "Invalid designs: 2.0 %"):
         assert word in page
+    assert "Off by so much." in page and "objective fine" in page
     assert "http" not in page.replace("http-equiv", ""), "the page needs no network"
