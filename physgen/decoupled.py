@@ -28,7 +28,7 @@ from torch import Tensor
 
 from physgen.energy import Energy
 from physgen.grid import Grid, log_snr
-from physgen.guidance import Cost
+from physgen.guidance import Cost, priced
 from physgen.kernel import Kernel, noise_like
 from physgen.observed import TOLERANCE, Operator, clean_variance, conjugate_gradients
 from physgen.predictor import DDIM, Denoise, Predictor, Walk
@@ -118,7 +118,7 @@ class _Near(Energy):
 
     def energy(self, z: Sample, s: Level) -> PerSample:
         apart = (z - self.centre) / self.spread
-        return apart.square().flatten(1).sum(1) / 2 + self.cost(z)
+        return apart.square().flatten(1).sum(1) / 2 + priced(self.cost, z)
 
 
 @dataclass(frozen=True)

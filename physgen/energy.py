@@ -260,6 +260,20 @@ def check_energy(*terms: Carrier) -> None:
             )
 
 
+def check_each(value: Tensor, x: Tensor, name: str) -> None:
+    """Refuse what is not one number a sample: a sum over the batch would couple its samples.
+
+    Raises:
+        ValueError: the shape of a value differs from ``(batch,)``.
+    """
+    if value.shape != x.shape[:1]:
+        raise ValueError(
+            f"{name} must be one number a sample, of shape {tuple(x.shape[:1])}, got the shape "
+            f"{tuple(value.shape)}: sum over the entries of each sample alone, as "
+            "x.square().flatten(1).sum(1) does"
+        )
+
+
 def mean(*terms: Score) -> Score:
     """Terms averaged rather than added: the geometric mean of their densities."""
     return ScoreSum(*((term, 1 / len(terms)) for term in terms))

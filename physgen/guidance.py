@@ -27,12 +27,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from physgen.energy import Energy, Precision, Score, check_score, wide
+from physgen.energy import Energy, Precision, Score, check_each, check_score, wide
 from physgen.grid import Grid
 from physgen.shapes import Level, PerSample, Sample
 
 Cost = Callable[[Sample], PerSample]
 """A cost of clean samples, one number each."""
+
+
+def priced(cost: Cost, x: Sample) -> PerSample:
+    """What clean samples cost.
+
+    Raises:
+        ValueError: that is not one number a sample.
+    """
+    value = cost(x)
+    check_each(value, x, "a cost")
+    return value
 
 
 class Weight(abc.ABC):
@@ -137,7 +148,7 @@ class Constraint:
 
     def at(self, x: Sample, s: Level) -> PerSample:
         """What is asked of a clean estimate at a level."""
-        asked: PerSample = self.cost(x) / (1 + (s / self.level) ** 2)
+        asked: PerSample = priced(self.cost, x) / (1 + (s / self.level) ** 2)
         return asked
 
 
@@ -155,7 +166,7 @@ class Guidance(Energy):
         self.weight = weight
 
     def energy(self, z: Sample, s: Level) -> PerSample:
-        return self.weight * self.cost(self.base.denoise(z, s))
+        return self.weight * priced(self.cost, self.base.denoise(z, s))
 
     def precision(self, s: float, shape: torch.Size) -> Precision | None:
         """None of its own: the cost is taken to be bounded from below."""
@@ -198,7 +209,7 @@ class Guided(Score):
             x = z if z.requires_grad else z.detach().requires_grad_()
             shift = self.base.shift(x, s)
             clean = x + shift
-            cost = self.cost(clean)
+            cost = priced(self.cost, clean)
             for constraint in self.constraints:
                 cost = cost + constraint.at(clean, s)
             (slope,) = torch.autograd.grad(cost.sum(), x, create_graph=outer)
@@ -234,7 +245,7 @@ class DetachedGuidance(Score):
         shift = self.base.shift(z, s)
         with torch.enable_grad():
             x = (z + shift).detach().requires_grad_()
-            cost = self.cost(x)
+            cost = priced(self.cost, x)
             (slope,) = torch.autograd.grad(cost.sum(), x)
         noise = wide(s, z) ** 2
         gain = self.sigma_data**2 / (noise + self.sigma_data**2)

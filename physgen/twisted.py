@@ -30,7 +30,7 @@ from torch import Tensor
 
 from physgen.energy import Score, check_score
 from physgen.grid import Grid
-from physgen.guidance import Cost
+from physgen.guidance import Cost, priced
 from physgen.kernel import noise_like
 from physgen.observed import Operator, Uncertainty
 from physgen.sampler import Resample, Result
@@ -61,7 +61,7 @@ class Tilt(Twist):
     cost: Cost
 
     def energy(self, clean: Sample, z: Sample, s: float) -> PerSample:
-        return self.cost(clean)
+        return priced(self.cost, clean)
 
 
 @dataclass(frozen=True)
