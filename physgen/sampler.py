@@ -80,7 +80,7 @@ def sample(
             if not plain:
                 z = condition.noisy(z, above, generator)
             z = walk.step(z, i, term.denoise if plain else denoise, generator)
-    return _finite(z, grid)
+    return _finite(condition.clean(z), grid)
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,13 @@ def anneal(
 
     Raises:
         ValueError: neither predictor nor kernel, a deterministic predictor on a sum, a sum
-            without a density, resampling without weights, or weights for a kernel whose moves
-            are neither tested nor accounted for.
+            without a density, resampling without weights, a hard condition with them, or weights
+            for a kernel whose moves are neither tested nor accounted for.
         FloatingPointError: samples, or weights, are not finite.
     """
     check_score(term)
     weighted = term if predictor is None and isinstance(term, Energy) else None
-    _check_moves(predictor, kernel, resample, weighted is not None)
+    _check_moves(predictor, kernel, resample, condition, weighted is not None)
     _check(term, grid, predictor, start, AsMarginal() if kernel else None)
 
     def denoise(z: Tensor, s: float) -> Tensor:
@@ -165,7 +165,7 @@ def anneal(
         if weights is not None:
             z = weights.arrive(z, s, resample, generator)
         if kernel is not None:
-            z, rate, owed = _move(kernel, term, z, s, inner, generator)
+            z, rate, owed = _move(kernel, term, condition, z, s, inner, generator)
             acceptance.append(rate)
             if weights is not None:
                 weights.take(owed)
@@ -173,7 +173,7 @@ def anneal(
             z = walk.step(z, i, denoise, generator)
         elif below == 0:
             z = denoise(z, s) if weights is None else z
-    return _result(_finite(z, grid), weights, tuple(acceptance))
+    return _result(_finite(condition.clean(z), grid), weights, tuple(acceptance))
 
 
 def _result(z: Sample, weights: "_Weights | None", acceptance: tuple[float, ...]) -> Result:
@@ -186,13 +186,22 @@ def _result(z: Sample, weights: "_Weights | None", acceptance: tuple[float, ...]
 
 
 def _check_moves(
-    predictor: Predictor | None, kernel: Kernel | None, resample: Resample | None, weighted: bool
+    predictor: Predictor | None,
+    kernel: Kernel | None,
+    resample: Resample | None,
+    condition: Condition,
+    weighted: bool,
 ) -> None:
     """Refuse to anneal without a way down, or with weights that would not be right."""
     if predictor is None and kernel is None:
         raise ValueError("anneal needs a predictor, a kernel, or both")
     if weighted and kernel is not None:
         check_weighable(kernel)
+    if weighted and not isinstance(condition, Free):
+        raise ValueError(
+            "a hard condition leaves no weights, which anneal keeps for an energy without a "
+            "predictor: pass predictor=Ancestral(), or add the condition as an energy"
+        )
     if resample is not None and not weighted:
         raise ValueError("resampling needs weights: an energy, and no predictor")
 
@@ -310,18 +319,26 @@ def _check(
 
 
 def _move(
-    kernel: Kernel, term: Score, z: Sample, s: float, inner: int, generator: torch.Generator
+    kernel: Kernel,
+    term: Score,
+    condition: Condition,
+    z: Sample,
+    s: float,
+    inner: int,
+    generator: torch.Generator,
 ) -> tuple[Sample, float, PerSample]:
     """Samples moved, the mean acceptance, and what moves without a test owe to the weights."""
-    chain: Chain = kernel.init(term, z, s)
+    held = condition.held(term, z, s)
+    chain: Chain = kernel.init(held, z, s)
     accepted = torch.zeros(len(z), dtype=z.dtype, device=z.device)
     owed = torch.zeros_like(accepted)
     for _ in range(inner):
-        chain, info = kernel.step(chain, term, s, generator)
+        chain, info = kernel.step(chain, held, s, generator)
         accepted = accepted + info.accepted
         if info.owed is not None:
             owed = owed + info.owed
-    return chain.z, accepted.mean().item() / max(1, inner), owed
+    moved = condition.moved(chain.z, z)
+    return moved, accepted.mean().item() / max(1, inner), owed
 
 
 def _raised(z: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
