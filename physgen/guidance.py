@@ -215,8 +215,11 @@ class Guided(Score):
             (slope,) = torch.autograd.grad(cost.sum(), x, create_graph=outer)
         if not outer:
             shift, cost = shift.detach(), cost.detach()
-        weight = wide(self.weight.of(cost, slope, s), z)
-        return shift - weight * wide(s, z) ** 2 * slope
+        level = wide(s, z)
+        pull = wide(self.weight.of(cost, slope, s), z) * level**2 * slope
+        if isinstance(level, Tensor) and self.until > 0:
+            pull = pull.masked_fill(level < self.until, 0.0)
+        return shift - pull
 
     @property
     def marginal(self) -> bool:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from physgen.distillation import Leap
 from physgen.energy import Score
 from physgen.gaussian import gaussian
 from physgen.grid import log_snr
@@ -18,7 +19,7 @@ from physgen.guidance import (
     Stepwise,
 )
 from physgen.kernel import MALA
-from physgen.predictor import Ancestral
+from physgen.predictor import DDIM, Ancestral
 from physgen.sampler import chains, sample, unit_noise
 from physgen.testbeds import some_gaussian, source
 
@@ -111,6 +112,21 @@ def test_below_its_level_guidance_rests() -> None:
     term = Guided(LAW, cost, Fixed(5.0), until=0.5)
     torch.testing.assert_close(term.shift(z, 0.4), LAW.shift(z, 0.4))
     assert (term.shift(z, 0.6) - LAW.shift(z, 0.6)).abs().max() > 0.01
+
+
+def test_it_rests_for_each_sample_at_its_own_level() -> None:
+    z, term = points(4), Guided(LAW, cost, Fixed(5.0), until=0.5)
+    levels = [0.4, 0.6, 0.5, 0.1]
+    each = [term.shift(z[k : k + 1], level) for k, level in enumerate(levels)]
+    together = term.shift(z, torch.tensor(levels, dtype=torch.float64))
+    torch.testing.assert_close(together, torch.cat(each))
+
+
+def test_a_leap_over_guidance_that_comes_to_rest_follows_its_walk() -> None:
+    term, start = Guided(LAW, cost, Fixed(5.0), until=1.0), points()
+    leap = Leap(term, log_snr(8, 0.05, 5.0), 4)
+    walked = sample(term, start, leap.fine, DDIM(), source())
+    torch.testing.assert_close(sample(leap, start, leap.grid, DDIM(), source()), walked)
 
 
 def test_a_constraint_is_asked_in_full_at_no_noise_and_by_half_at_its_level() -> None:
