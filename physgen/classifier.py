@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from physgen.denoiser import per_sample
-from physgen.energy import Energy, Precision, Score, check_score, wide
+from physgen.energy import Energy, Precision, Score, add_precision, check_score, wide
 from physgen.preconditioned import Denoising
 from physgen.shapes import Level, PerSample, Sample
 
@@ -106,7 +106,8 @@ class ClassifierFree(Score):
         return torch.lerp(without, with_label, self.weight)
 
     def precision(self, s: float, shape: torch.Size) -> Precision | None:
-        return self.conditional.precision(s, shape)
+        terms = ((self.conditional, self.weight), (self.unconditional, 1 - self.weight))
+        return add_precision(terms, s, shape)
 
 
 @dataclass(frozen=True)

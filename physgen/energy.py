@@ -209,7 +209,7 @@ class Sum(Energy):
         return torch.stack([weight * term.energy(z, s) for term, weight in self.terms]).sum(0)
 
     def precision(self, s: float, shape: torch.Size) -> Precision | None:
-        return _add_precision(self.terms, s, shape)
+        return add_precision(self.terms, s, shape)
 
 
 class ScoreSum(Score):
@@ -227,7 +227,7 @@ class ScoreSum(Score):
         return total
 
     def precision(self, s: float, shape: torch.Size) -> Precision | None:
-        return _add_precision(self.terms, s, shape)
+        return add_precision(self.terms, s, shape)
 
 
 def check_score(*terms: Carrier) -> None:
@@ -393,11 +393,14 @@ def _placed_precision(term: Score, cover: Tensor, s: float, shape: torch.Size) -
     return Precision(low, high)
 
 
-def _add_precision(
+def add_precision(
     terms: tuple[tuple[Score, float], ...], s: float, shape: torch.Size
 ) -> Precision | None:
+    """Bounds of a weighted sum, if those of all terms that weigh something are known."""
     low, high = torch.zeros(shape), torch.zeros(shape)
     for term, weight in terms:
+        if weight == 0:
+            continue
         bounds = term.precision(s, shape)
         if bounds is None:
             return None

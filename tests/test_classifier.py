@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from physgen.classifier import Classified, ClassifierFree, Conditioned, Dropping, Recognising
 from physgen.denoiser import Learned
-from physgen.energy import Energy
+from physgen.energy import Energy, Mixture
 from physgen.fitting import fit
 from physgen.gaussian import GaussianMixture
 from physgen.grid import log_snr
@@ -91,6 +91,24 @@ def test_without_a_classifier_the_same_tilt_is_drawn() -> None:
     torch.testing.assert_close(moved.T.cov(), covariance, atol=0.07, rtol=0)
     with pytest.raises(ValueError, match="no deterministic predictor"):
         sample(free, start, GRID, DPMpp2M(), source(1))
+
+
+def test_what_is_held_against_something_narrower_is_refused_as_the_same_sum_is() -> None:
+    wide, narrow = isotropic(torch.zeros(1, 2), 2.0), isotropic(torch.zeros(1, 2), 0.3)
+    start = unit_noise(4, (2,), source())
+    for term in (ClassifierFree(wide, narrow, 3.0), 3.0 * wide - 2.0 * narrow):
+        with pytest.raises(ValueError, match="improper at noise level"):
+            sample(term, start, GRID, Ancestral(), source(1))
+    for weight in (0.0, 0.4, 1.0, 3.0):
+        free = ClassifierFree(narrow, wide, weight)
+        algebra = weight * narrow + (1 - weight) * wide
+        for s in (0.1, 10.0):
+            one, other = (term.precision(s, torch.Size((2,))) for term in (free, algebra))
+            assert one is not None and other is not None
+            torch.testing.assert_close(one, other)
+    unbounded = Mixture((wide, 1.0))
+    assert ClassifierFree(narrow, unbounded, 1.0).precision(1.0, torch.Size((2,))) is not None
+    assert ClassifierFree(narrow, unbounded, 1.1).precision(1.0, torch.Size((2,))) is None
 
 
 def test_with_weight_one_it_is_the_conditional_and_with_none_the_prior() -> None:
