@@ -78,6 +78,12 @@ class Known(Condition):
     """
 
     def __init__(self, mask: Bool[Tensor, "..."], values: Tensor) -> None:
+        lost = mask & ~values.isfinite()
+        if lost.any():
+            raise ValueError(
+                f"known values must be finite, got {int(lost.sum())} that are not: "
+                "take them out of the mask"
+            )
         self.mask = mask
         self.values = values
 

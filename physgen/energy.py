@@ -274,6 +274,20 @@ def check_each(value: Tensor, x: Tensor, name: str) -> None:
         )
 
 
+def check_count(count: int, name: str) -> None:
+    """Refuse less than one of something.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if count < 1:
+        raise ValueError(f"{name} must be at least 1, got {count}")
+
+
+SAMPLES = "the number of samples"
+"""What is at least one where samples are weighed, or learned from."""
+
+
 def mean(*terms: Score) -> Score:
     """Terms averaged rather than added: the geometric mean of their densities."""
     return ScoreSum(*((term, 1 / len(terms)) for term in terms))

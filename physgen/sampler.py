@@ -15,7 +15,7 @@ from torch import Tensor
 
 from physgen.carrier import Carrier
 from physgen.condition import Condition, Free
-from physgen.energy import Energy, Score, check_proper, check_score
+from physgen.energy import SAMPLES, Energy, Score, check_count, check_proper, check_score
 from physgen.grid import Grid
 from physgen.kernel import Chain, Kernel, check_weighable, noise_like
 from physgen.predictor import Predictor
@@ -57,10 +57,11 @@ def sample(
         consent: Needed to carry a sum by a deterministic predictor.
 
     Raises:
-        ValueError: a deterministic predictor on a sum, or a sum without a density.
+        ValueError: a deterministic predictor on a sum, a sum without a density, or no repeats.
         TypeError: fresh noise for a flow that has no score.
         FloatingPointError: samples are not finite.
     """
+    check_count(repeats, "repeats")
     if not predictor.deterministic or repeats > 1 or condition.fresh:
         check_score(term)
     if isinstance(term, Score):
@@ -157,6 +158,8 @@ def anneal(
 
     walk = predictor.plan(grid) if predictor else None
     z = grid.levels[0] * start
+    if weighted is not None:
+        check_count(len(start), SAMPLES)
     weights = None if weighted is None else _Weights(weighted, z, grid.levels[0])
     acceptance: list[float] = []
     for i in range(grid.steps):
@@ -274,10 +277,15 @@ def chains(
     """Run one chain from each row of ``start`` at a level, one for a density without levels.
 
     Raises:
+        ValueError: no draws, none of them to be kept, or a level that is not positive.
         TypeError: the density has no score.
         FloatingPointError: a chain is not finite.
     """
     check_score(term)
+    check_count(draws, "draws")
+    check_count(thin, "thin")
+    if not 0 < s < math.inf:
+        raise ValueError(f"chains run at a positive level, got {s}: for a density without, take 1")
     chain = kernel.init(term, start, s)
     for _ in range(warmup):
         chain, _ = kernel.step(chain, term, s, generator)

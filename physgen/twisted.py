@@ -28,11 +28,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.energy import Score, check_score
+from physgen.energy import SAMPLES, Score, check_count, check_score
 from physgen.grid import Grid
 from physgen.guidance import Cost, priced
 from physgen.kernel import noise_like
-from physgen.observed import Operator, Uncertainty
+from physgen.observed import Operator, Uncertainty, check_observed
 from physgen.sampler import Resample, Result
 from physgen.shapes import PerSample, Sample
 from physgen.weighted import Weighted, effective, log_mean, systematic
@@ -80,8 +80,18 @@ class Seen(Twist):
     """:math:`\\sigma_y`"""
     uncertainty: Uncertainty
 
+    def __post_init__(self) -> None:
+        if not self.noise > 0:
+            raise ValueError(f"the noise of observations must be positive, got {self.noise}")
+        check_observed(self.observed)
+
     def energy(self, clean: Sample, z: Sample, s: float) -> PerSample:
         seen = self.operator(clean)
+        if seen.shape[1:] != self.observed.shape:
+            raise ValueError(
+                f"observations have the shape {tuple(self.observed.shape)}, the operator sees "
+                f"{tuple(seen.shape[1:])} of a sample: both must be the same"
+            )
         surprise = self.observed - seen
         variance = torch.full_like(surprise, self.noise**2).detach()
         if s > 0:
@@ -142,7 +152,8 @@ def twisted(
         resample: When.
 
     Raises:
-        ValueError: the prior is a sum, whose steps from level to level have no meaning.
+        ValueError: the prior is a sum, whose steps from level to level have no meaning, or there
+            are no particles.
         TypeError: the prior has no score.
         FloatingPointError: particles are not finite.
     """
@@ -153,6 +164,7 @@ def twisted(
             "anneal(...) with a kernel for sums"
         )
     count = len(start)
+    check_count(count, SAMPLES)
     log_weight = torch.zeros(count, dtype=start.dtype, device=start.device)
     log_mass, ess = 0.0, []
     here = _arrive(base, twist, grid.levels[0] * start, grid.levels[0])
