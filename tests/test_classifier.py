@@ -137,6 +137,15 @@ def labelled(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 TWO = ring(2, 0.4)
 
 
+def test_a_classifier_is_shown_samples_under_the_noise_it_is_told_of() -> None:
+    x, label = torch.full((4000, 2), 3.0), torch.arange(4000)
+    z, level, shown = Recognising(Denoising(0.8)).draw(x, label, source())
+    noise = (z - x) / level[:, None]
+    assert torch.equal(shown, label)
+    assert noise.mean().item() == pytest.approx(0.0, abs=0.05)
+    assert noise.std().item() == pytest.approx(1.0, abs=0.05)
+
+
 @pytest.mark.slow
 def test_a_trained_classifier_agrees_with_bayes_rule() -> None:
     torch.manual_seed(0)

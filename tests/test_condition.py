@@ -36,6 +36,14 @@ def test_weights_are_refused_where_a_condition_is_hard(condition: Condition) -> 
         anneal(PAIR, start(2, 4), GRID, source(2), kernel=MALA(0.5), condition=condition)
 
 
+def test_known_entries_stand_under_the_noise_of_a_level_and_others_are_left_alone() -> None:
+    z = start(2, 4000)
+    noisy = KNOWN.noisy(z, 3.0, source(4))
+    assert torch.equal(noisy[:, 1], z[:, 1])
+    assert noisy[:, 0].mean().item() == pytest.approx(1.0, abs=4 * 3 / 4000**0.5)
+    assert noisy[:, 0].std().item() == pytest.approx(3.0, rel=0.05)
+
+
 @pytest.mark.parametrize("inner", [1, 5, 20])
 def test_known_entries_stand_while_others_move_to_the_conditional(inner: int) -> None:
     moves = MALA(0.5, spread=0.3)
