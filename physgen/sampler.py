@@ -184,7 +184,7 @@ def _result(z: Sample, weights: "_Weights | None", acceptance: tuple[float, ...]
     if weights is None:
         alike = torch.zeros(len(z), dtype=z.dtype, device=z.device)
         return Result(Weighted(z, alike, math.nan), (), acceptance)
-    drawn = Weighted(z, weights.log_weight, weights.log_mass)
+    drawn = Weighted(z, weights.log_weight, weights.log_mass, weights.lineage)
     return Result(drawn, tuple(weights.ess), acceptance)
 
 
@@ -219,6 +219,7 @@ class _Weights:
         self.level = s
         self.log_weight = torch.zeros(len(z), dtype=z.dtype, device=z.device)
         self.log_mass = 0.0
+        self.lineage = torch.arange(len(z), device=z.device)
         self.ess: list[float] = []
         self.first = True
 
@@ -248,7 +249,9 @@ class _Weights:
             return z
         self.log_mass += log_mean(self.log_weight)
         self.log_weight = torch.zeros_like(self.log_weight)
-        return z[systematic(share, generator)]
+        chosen = systematic(share, generator)
+        self.lineage = self.lineage[chosen]
+        return z[chosen]
 
 
 @dataclass(frozen=True)

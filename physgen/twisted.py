@@ -166,7 +166,7 @@ def twisted(
     count = len(start)
     check_count(count, SAMPLES)
     log_weight = torch.zeros(count, dtype=start.dtype, device=start.device)
-    log_mass, ess = 0.0, []
+    log_mass, ess, lineage = 0.0, [], torch.arange(count, device=start.device)
     here = _arrive(base, twist, grid.levels[0] * start, grid.levels[0])
     log_weight = log_weight - here.energy
     for s, below in zip(grid.levels, grid.levels[1:], strict=False):
@@ -175,7 +175,8 @@ def twisted(
         if ess[-1] < resample.below:
             log_mass += log_mean(log_weight)
             log_weight = torch.zeros_like(log_weight)
-            here = here.chosen(systematic(share, generator))
+            chosen = systematic(share, generator)
+            here, lineage = here.chosen(chosen), lineage[chosen]
         if below == 0:
             break
         ratio = (below / s) ** 2
@@ -190,7 +191,7 @@ def twisted(
     log_weight = log_weight + here.energy - twist.energy(here.clean, here.z, 0.0)
     if not here.clean.isfinite().all():
         raise FloatingPointError("particles are not finite: is the likelihood too sharp?")
-    return Result(Weighted(here.clean, log_weight, log_mass), tuple(ess), ())
+    return Result(Weighted(here.clean, log_weight, log_mass, lineage), tuple(ess), ())
 
 
 def _arrive(base: Score, twist: Twist, z: Tensor, s: float) -> _Particles:
