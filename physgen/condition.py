@@ -2,9 +2,9 @@ r"""Hard conditions: what holds exactly in every clean estimate, and in what is 
 
 Kernels that move at a level see a condition too. Where entries are known, they stand at
 :math:`v + s \varepsilon` while the others move, which leaves :math:`\pi_s` of these given the known
-ones as it is; as the noise falls this becomes the conditional. Within a set, the clean estimate that
-moves follow is the nearest in the set: a field that draws from the density within the set, as the
-noise falls, too, and has no value.
+ones as it is; as the noise falls this becomes the conditional. For a set, the clean estimate that
+moves follow is the nearest one in the set. That is the score of no density, and its moves are tested
+by the line integral; as the noise falls they draw from the density within the set, too.
 """
 
 import abc
