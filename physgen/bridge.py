@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import torch
 
 from physgen.density import Bridge, Drawable, check_normalised
-from physgen.energy import Energy
+from physgen.energy import SAMPLES, Energy, check_count
 from physgen.kernel import Chain, Kernel, check_weighable
 from physgen.shapes import Sample
 from physgen.weighted import Weighted
@@ -72,13 +72,15 @@ def cross(
         moves: At each step.
 
     Raises:
-        ValueError: shares that do not rise from 0 to 1, a base whose mass is not one, or a kernel
-            whose moves are neither tested nor accounted for.
+        ValueError: shares that do not rise from 0 to 1, a base whose mass is not one, no samples, or
+            a kernel whose moves are neither tested nor accounted for.
         FloatingPointError: weights are not finite.
     """
     check_weighable(kernel)
     check_shares(shares)
     check_normalised(base)
+    check_count(count, SAMPLES)
+    check_count(moves, "moves")
     if shares[0] != 0:
         raise ValueError(f"a bridge begins with the share 0, got {shares[0]}")
     z = base.sample(count, generator)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from physgen.denoiser import per_sample
-from physgen.energy import Energy, Precision, Score, check_score, wide
+from physgen.energy import Energy, Precision, Score, add_precision, check_score, wide
 from physgen.preconditioned import Denoising
 from physgen.shapes import Level, PerSample, Sample
 
@@ -115,7 +115,17 @@ class ClassifierFree(Score):
         return without + weight * (with_label - without)
 
     def precision(self, s: float, shape: torch.Size) -> Precision | None:
-        return self.conditional.precision(s, shape)
+        """Those that hold for every weight: they are linear in it, and the ends are enough."""
+        ends = torch.as_tensor(self.weight).aminmax()
+        found = []
+        for weight in (ends.min.item(), ends.max.item()):
+            terms = ((self.conditional, weight), (self.unconditional, 1 - weight))
+            bounds = add_precision(terms, s, shape)
+            if bounds is None:
+                return None
+            found.append(bounds)
+        first, last = found
+        return Precision(torch.minimum(first.low, last.low), torch.maximum(first.high, last.high))
 
 
 @dataclass(frozen=True)

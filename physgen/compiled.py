@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.energy import Energy, Flight, mixed
+from physgen.energy import Energy, Flight, check_each, mixed
 from physgen.shapes import Level, PerSample, Sample
 
 TOGETHER = (16, 4, 1)
@@ -65,9 +65,12 @@ class Compiled(Energy):
         self.leaps = torch.compile(leaps, dynamic=False, options=OPTIONS)
 
     def energy(self, z: Sample, s: Level) -> PerSample:
-        if not (torch.is_grad_enabled() and z.requires_grad):
-            return self.function(z)
-        value: Tensor = _Node.apply(z, self.slope)  # type: ignore[no-untyped-call]
+        value: Tensor
+        if torch.is_grad_enabled() and z.requires_grad:
+            value = _Node.apply(z, self.slope)  # type: ignore[no-untyped-call]
+        else:
+            value = self.function(z)
+        check_each(value, z, "the energy of a Compiled density")
         return value
 
     def leap(

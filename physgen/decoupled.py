@@ -28,9 +28,15 @@ from torch import Tensor
 
 from physgen.energy import Energy
 from physgen.grid import Grid, log_snr
-from physgen.guidance import Cost
+from physgen.guidance import Cost, priced
 from physgen.kernel import Kernel, noise_like
-from physgen.observed import TOLERANCE, Operator, clean_variance, conjugate_gradients
+from physgen.observed import (
+    TOLERANCE,
+    Operator,
+    check_observed,
+    clean_variance,
+    conjugate_gradients,
+)
 from physgen.predictor import DDIM, Denoise, Predictor, Walk
 from physgen.shapes import Level, PerSample, Sample
 
@@ -60,6 +66,11 @@ class Linear(Local):
     """Conjugate gradients; one is enough for an operator that selects entries."""
     tolerance: float = TOLERANCE
     """Relative residual above which they are refused."""
+
+    def __post_init__(self) -> None:
+        if not self.noise >= 0:
+            raise ValueError(f"the noise of observations must not be negative, got {self.noise}")
+        check_observed(self.observed)
 
     def draw(self, centre: Sample, spread: float, generator: torch.Generator) -> Sample:
         free = centre + spread * noise_like(centre, generator)
@@ -118,7 +129,7 @@ class _Near(Energy):
 
     def energy(self, z: Sample, s: Level) -> PerSample:
         apart = (z - self.centre) / self.spread
-        return apart.square().flatten(1).sum(1) / 2 + self.cost(z)
+        return apart.square().flatten(1).sum(1) / 2 + priced(self.cost, z)
 
 
 @dataclass(frozen=True)

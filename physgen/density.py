@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.energy import Energy, check_energy
+from physgen.energy import Energy, check_each, check_energy
 from physgen.shapes import Level, PerSample, Sample
 
 
@@ -29,7 +29,9 @@ class Density(Energy):
         self.function = function
 
     def energy(self, z: Sample, s: Level) -> PerSample:
-        return self.function(z)
+        value = self.function(z)
+        check_each(value, z, "the energy of a Density")
+        return value
 
 
 class At(Energy):

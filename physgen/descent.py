@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.energy import check_each
 from physgen.shapes import PerSample, Sample
 
 
@@ -52,6 +53,7 @@ def descend(
             as Polyak's (1969), :math:`(c - c_0) / |\nabla c|`; otherwise it has length one.
 
     Raises:
+        ValueError: a cost is not one number a row.
         FloatingPointError: a cost or its gradient is not finite at the start.
     """
     shape, x = start.shape, start.detach().flatten(1)
@@ -98,6 +100,7 @@ def _evaluated(
     with torch.enable_grad():
         x = flat.detach().requires_grad_()
         value = cost(x.view(shape))
+        check_each(value, x, "a cost")
         (slope,) = torch.autograd.grad(value.sum(), x)
     return value.detach(), slope
 

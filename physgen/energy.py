@@ -209,7 +209,7 @@ class Sum(Energy):
         return torch.stack([weight * term.energy(z, s) for term, weight in self.terms]).sum(0)
 
     def precision(self, s: float, shape: torch.Size) -> Precision | None:
-        return _add_precision(self.terms, s, shape)
+        return add_precision(self.terms, s, shape)
 
 
 class ScoreSum(Score):
@@ -227,7 +227,7 @@ class ScoreSum(Score):
         return total
 
     def precision(self, s: float, shape: torch.Size) -> Precision | None:
-        return _add_precision(self.terms, s, shape)
+        return add_precision(self.terms, s, shape)
 
 
 def check_score(*terms: Carrier) -> None:
@@ -258,6 +258,34 @@ def check_energy(*terms: Carrier) -> None:
                 f"a {type(term).__name__} has a score and no value, which this asks for: take an "
                 "energy, such as an EnergyNetwork, or what a score is enough for"
             )
+
+
+def check_each(value: Tensor, x: Tensor, name: str) -> None:
+    """Refuse what is not one number a sample: a sum over the batch would couple its samples.
+
+    Raises:
+        ValueError: the shape of a value differs from ``(batch,)``.
+    """
+    if value.shape != x.shape[:1]:
+        raise ValueError(
+            f"{name} must be one number a sample, of shape {tuple(x.shape[:1])}, got the shape "
+            f"{tuple(value.shape)}: sum over the entries of each sample alone, as "
+            "x.square().flatten(1).sum(1) does"
+        )
+
+
+def check_count(count: int, name: str) -> None:
+    """Refuse less than one of something.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if count < 1:
+        raise ValueError(f"{name} must be at least 1, got {count}")
+
+
+SAMPLES = "the number of samples"
+"""What is at least one where samples are weighed, or learned from."""
 
 
 def mean(*terms: Score) -> Score:
@@ -379,11 +407,14 @@ def _placed_precision(term: Score, cover: Tensor, s: float, shape: torch.Size) -
     return Precision(low, high)
 
 
-def _add_precision(
+def add_precision(
     terms: tuple[tuple[Score, float], ...], s: float, shape: torch.Size
 ) -> Precision | None:
+    """Bounds of a weighted sum, if those of all terms that weigh something are known."""
     low, high = torch.zeros(shape), torch.zeros(shape)
     for term, weight in terms:
+        if weight == 0:
+            continue
         bounds = term.precision(s, shape)
         if bounds is None:
             return None

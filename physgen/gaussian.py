@@ -34,6 +34,12 @@ class GaussianMixture(Drawable):
     def __init__(
         self, log_weight: Float[Tensor, " component"], mean: Mean, covariance: Covariance
     ) -> None:
+        apart = (covariance - covariance.mT).abs().max()
+        if not apart <= 1e-3 * covariance.abs().max():
+            raise ValueError(
+                "covariances must be symmetric and finite, got entries that differ by "
+                f"{apart.item():.3g} from those across"
+            )
         self.log_weight = log_weight
         self.mean = mean
         self.covariance = covariance

@@ -16,7 +16,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         pairs = zip(self.levels, self.levels[1:], strict=False)
-        if len(self.levels) < 2 or self.levels[-1] != 0 or any(a <= b for a, b in pairs):
+        if len(self.levels) < 2 or self.levels[-1] != 0 or not all(a > b for a, b in pairs):
             raise ValueError(f"noise levels must fall strictly and end in zero, got {self.levels}")
         if not math.isfinite(self.levels[0]):
             raise ValueError(f"the first noise level must be finite, got {self.levels[0]}")

@@ -10,7 +10,7 @@ well as long as :math:`q` is wider than :math:`p`; where it is not, weights have
 import torch
 
 from physgen.density import Drawable, check_normalised
-from physgen.energy import Energy
+from physgen.energy import SAMPLES, Energy, check_count
 from physgen.weighted import Weighted
 
 
@@ -27,10 +27,11 @@ def importance(
         generator: Source of chance.
 
     Raises:
-        ValueError: the mass of the proposal is not one.
+        ValueError: the mass of the proposal is not one, or no samples are wanted.
         FloatingPointError: a weight is not a number or infinite, or none is positive.
     """
     check_normalised(proposal)
+    check_count(count, SAMPLES)
     x = proposal.sample(count, generator)
     log_weight = proposal.energy(x, 0.0) - term.energy(x, 0.0)
     wrong = log_weight.isnan() | (log_weight == torch.inf)

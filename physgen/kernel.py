@@ -30,7 +30,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from physgen.energy import Energy, Flight, Score
+from physgen.energy import Energy, Flight, Score, check_count
 from physgen.metric import Metric, Plain
 from physgen.shapes import PerSample, Sample
 
@@ -122,6 +122,16 @@ def check_weighable(kernel: Kernel) -> None:
         )
 
 
+def check_size(size: float) -> None:
+    """Refuse steps of no size.
+
+    Raises:
+        ValueError: the size is not positive, or not finite.
+    """
+    if not 0 < size < math.inf:
+        raise ValueError(f"the size of a step must be positive and finite, got {size}")
+
+
 class Gradient(Kernel):
     """A kernel that follows the score, which chains hence carry with them; its moves are tested
     or, of an energy, owe."""
@@ -139,6 +149,9 @@ class Sized(Kernel):
     """A kernel with a step size and an acceptance to choose it by; see :mod:`physgen.tuning`."""
 
     size: float
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
 
     @property
     @abc.abstractmethod
@@ -186,6 +199,9 @@ class ULA(Gradient):
 
     size: float
     spread: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
 
     def step(
         self, chain: Chain, term: Score, s: float, generator: torch.Generator
@@ -251,6 +267,13 @@ class Hamiltonian(Gradient):
     jitter: float = 0.2
     spread: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_size(self.size)
+        check_count(self.leapfrogs, "leapfrogs")
+        for name, share in (("kept", self.kept), ("jitter", self.jitter)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} must be a share from 0 to 1, got {share}")
+
     def step(
         self, chain: Chain, term: Score, s: float, generator: torch.Generator
     ) -> tuple[Chain, Info]:
@@ -293,7 +316,7 @@ class Flown(NamedTuple):
 
 
 @dataclass(frozen=True)
-class HMC(Sized, Hamiltonian):
+class HMC(Hamiltonian, Sized):
     """Hamiltonian moves with a test of the energy.
 
     The momentum is turned round where a move is rejected; without the turn, partial refreshment is
@@ -391,6 +414,10 @@ class Renoise(Kernel):
     """
 
     ratio: float
+
+    def __post_init__(self) -> None:
+        if not 1 < self.ratio < math.inf:
+            raise ValueError(f"ratio must be above 1, to noisier levels, got {self.ratio}")
 
     @property
     def weighable(self) -> bool:

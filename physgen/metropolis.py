@@ -19,7 +19,7 @@ import torch
 
 from physgen.density import Drawable
 from physgen.energy import Energy, Score
-from physgen.kernel import Chain, Info, Kernel, Sized, choose, noise_like
+from physgen.kernel import Chain, Info, Kernel, Sized, check_size, choose, noise_like
 from physgen.shapes import PerSample, Sample
 
 
@@ -93,6 +93,9 @@ class LogWalk(Proposal):
     """
 
     size: float
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
 
     def propose(self, z: Sample, generator: torch.Generator) -> Sample:
         return z * (self.size * noise_like(z, generator)).exp()

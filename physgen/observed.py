@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.energy import Precision, Score, check_score, wide
+from physgen.energy import Precision, Score, check_count, check_score, wide
 from physgen.shapes import Level, Sample
 
 Operator = Callable[[Tensor], Tensor]
@@ -71,6 +71,20 @@ def clean_variance(s: Level, sigma_data: float) -> Level:
     return s**2 * sigma_data**2 / (s**2 + sigma_data**2)
 
 
+def check_observed(observed: Tensor) -> None:
+    """Refuse observations that are none, or no numbers.
+
+    Raises:
+        ValueError: there are none, or some are not finite.
+    """
+    check_count(observed.numel(), "the number of observations")
+    if not observed.isfinite().all():
+        raise ValueError(
+            f"observations must be finite, got {int((~observed.isfinite()).sum())} of "
+            f"{observed.numel()} that are not: leave out what was not seen"
+        )
+
+
 class Observed(Score):
     r"""A score given observations.
 
@@ -87,6 +101,7 @@ class Observed(Score):
         tolerance: Relative residual of the system above which it is refused.
 
     Raises:
+        ValueError: the noise is not positive, or observations are not finite.
         RuntimeError: the system is not solved; or it is differentiated, where to add a cost, add
             ``Guidance(base, cost, weight)``.
     """
@@ -104,6 +119,7 @@ class Observed(Score):
         if not noise > 0:
             raise ValueError(f"the noise of observations must be positive, got {noise}")
         check_score(base)
+        check_observed(observed)
         self.base = base
         self.operator = operator
         self.observed = observed

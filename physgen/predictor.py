@@ -122,6 +122,10 @@ class Heun(Predictor):
 
     churn: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not self.churn >= 0:
+            raise ValueError(f"churn must not be negative, got {self.churn}")
+
     @property
     def deterministic(self) -> bool:
         return self.churn == 0
@@ -162,6 +166,10 @@ class Ancestral(Predictor):
     """
 
     eta: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta must lie between 0, for DDIM, and 1, got {self.eta}")
 
     @property
     def deterministic(self) -> bool:

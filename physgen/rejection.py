@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from physgen.density import Drawable, check_normalised
-from physgen.energy import Energy
+from physgen.energy import SAMPLES, Energy, check_count
 from physgen.shapes import Sample
 
 Points = Float[Tensor, "density point"]
@@ -59,11 +59,12 @@ def reject(
 
     Raises:
         ValueError: the density wanted rises above the bound, where nothing would be exact, or
-            the mass of the envelope is not one.
+            the mass of the envelope is not one, or no draws are wanted.
         FloatingPointError: an energy is not a number.
         RuntimeError: next to nothing is accepted.
     """
     check_normalised(envelope)
+    check_count(count, SAMPLES)
     kept: list[Tensor] = []
     have, tried = 0, 0
     while have < count:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from physgen.carrier import Carrier
 from physgen.condition import Condition, Free
-from physgen.energy import Energy, Score, check_proper, check_score
+from physgen.energy import SAMPLES, Energy, Score, check_count, check_proper, check_score
 from physgen.grid import Grid
 from physgen.kernel import Chain, Kernel, check_weighable, noise_like
 from physgen.predictor import Predictor
@@ -57,10 +57,11 @@ def sample(
         consent: Needed to carry a sum by a deterministic predictor.
 
     Raises:
-        ValueError: a deterministic predictor on a sum, or a sum without a density.
+        ValueError: a deterministic predictor on a sum, a sum without a density, or no repeats.
         TypeError: fresh noise for a flow that has no score.
         FloatingPointError: samples are not finite.
     """
+    check_count(repeats, "repeats")
     if not predictor.deterministic or repeats > 1 or condition.fresh:
         check_score(term)
     if isinstance(term, Score):
@@ -80,7 +81,7 @@ def sample(
             if not plain:
                 z = condition.noisy(z, above, generator)
             z = walk.step(z, i, term.denoise if plain else denoise, generator)
-    return _finite(z, grid)
+    return _finite(condition.clean(z), grid)
 
 
 @dataclass(frozen=True)
@@ -143,13 +144,13 @@ def anneal(
 
     Raises:
         ValueError: neither predictor nor kernel, a deterministic predictor on a sum, a sum
-            without a density, resampling without weights, or weights for a kernel whose moves
-            are neither tested nor accounted for.
+            without a density, resampling without weights, a hard condition with them, or weights
+            for a kernel whose moves are neither tested nor accounted for.
         FloatingPointError: samples, or weights, are not finite.
     """
     check_score(term)
     weighted = term if predictor is None and isinstance(term, Energy) else None
-    _check_moves(predictor, kernel, resample, weighted is not None)
+    _check_moves(predictor, kernel, resample, condition, weighted is not None)
     _check(term, grid, predictor, start, AsMarginal() if kernel else None)
 
     def denoise(z: Tensor, s: float) -> Tensor:
@@ -157,6 +158,8 @@ def anneal(
 
     walk = predictor.plan(grid) if predictor else None
     z = grid.levels[0] * start
+    if weighted is not None:
+        check_count(len(start), SAMPLES)
     weights = None if weighted is None else _Weights(weighted, z, grid.levels[0])
     acceptance: list[float] = []
     for i in range(grid.steps):
@@ -165,7 +168,7 @@ def anneal(
         if weights is not None:
             z = weights.arrive(z, s, resample, generator)
         if kernel is not None:
-            z, rate, owed = _move(kernel, term, z, s, inner, generator)
+            z, rate, owed = _move(kernel, term, condition, z, s, inner, generator)
             acceptance.append(rate)
             if weights is not None:
                 weights.take(owed)
@@ -173,7 +176,7 @@ def anneal(
             z = walk.step(z, i, denoise, generator)
         elif below == 0:
             z = denoise(z, s) if weights is None else z
-    return _result(_finite(z, grid), weights, tuple(acceptance))
+    return _result(_finite(condition.clean(z), grid), weights, tuple(acceptance))
 
 
 def _result(z: Sample, weights: "_Weights | None", acceptance: tuple[float, ...]) -> Result:
@@ -181,18 +184,27 @@ def _result(z: Sample, weights: "_Weights | None", acceptance: tuple[float, ...]
     if weights is None:
         alike = torch.zeros(len(z), dtype=z.dtype, device=z.device)
         return Result(Weighted(z, alike, math.nan), (), acceptance)
-    drawn = Weighted(z, weights.log_weight, weights.log_mass)
+    drawn = Weighted(z, weights.log_weight, weights.log_mass, weights.lineage)
     return Result(drawn, tuple(weights.ess), acceptance)
 
 
 def _check_moves(
-    predictor: Predictor | None, kernel: Kernel | None, resample: Resample | None, weighted: bool
+    predictor: Predictor | None,
+    kernel: Kernel | None,
+    resample: Resample | None,
+    condition: Condition,
+    weighted: bool,
 ) -> None:
     """Refuse to anneal without a way down, or with weights that would not be right."""
     if predictor is None and kernel is None:
         raise ValueError("anneal needs a predictor, a kernel, or both")
     if weighted and kernel is not None:
         check_weighable(kernel)
+    if weighted and not isinstance(condition, Free):
+        raise ValueError(
+            "a hard condition leaves no weights, which anneal keeps for an energy without a "
+            "predictor: pass predictor=Ancestral(), or add the condition as an energy"
+        )
     if resample is not None and not weighted:
         raise ValueError("resampling needs weights: an energy, and no predictor")
 
@@ -207,6 +219,7 @@ class _Weights:
         self.level = s
         self.log_weight = torch.zeros(len(z), dtype=z.dtype, device=z.device)
         self.log_mass = 0.0
+        self.lineage = torch.arange(len(z), device=z.device)
         self.ess: list[float] = []
         self.first = True
 
@@ -236,7 +249,9 @@ class _Weights:
             return z
         self.log_mass += log_mean(self.log_weight)
         self.log_weight = torch.zeros_like(self.log_weight)
-        return z[systematic(share, generator)]
+        chosen = systematic(share, generator)
+        self.lineage = self.lineage[chosen]
+        return z[chosen]
 
 
 @dataclass(frozen=True)
@@ -265,10 +280,15 @@ def chains(
     """Run one chain from each row of ``start`` at a level, one for a density without levels.
 
     Raises:
+        ValueError: no draws, none of them to be kept, or a level that is not positive.
         TypeError: the density has no score.
         FloatingPointError: a chain is not finite.
     """
     check_score(term)
+    check_count(draws, "draws")
+    check_count(thin, "thin")
+    if not 0 < s < math.inf:
+        raise ValueError(f"chains run at a positive level, got {s}: for a density without, take 1")
     chain = kernel.init(term, start, s)
     for _ in range(warmup):
         chain, _ = kernel.step(chain, term, s, generator)
@@ -310,18 +330,26 @@ def _check(
 
 
 def _move(
-    kernel: Kernel, term: Score, z: Sample, s: float, inner: int, generator: torch.Generator
+    kernel: Kernel,
+    term: Score,
+    condition: Condition,
+    z: Sample,
+    s: float,
+    inner: int,
+    generator: torch.Generator,
 ) -> tuple[Sample, float, PerSample]:
     """Samples moved, the mean acceptance, and what moves without a test owe to the weights."""
-    chain: Chain = kernel.init(term, z, s)
+    held = condition.held(term, z, s)
+    chain: Chain = kernel.init(held, z, s)
     accepted = torch.zeros(len(z), dtype=z.dtype, device=z.device)
     owed = torch.zeros_like(accepted)
     for _ in range(inner):
-        chain, info = kernel.step(chain, term, s, generator)
+        chain, info = kernel.step(chain, held, s, generator)
         accepted = accepted + info.accepted
         if info.owed is not None:
             owed = owed + info.owed
-    return chain.z, accepted.mean().item() / max(1, inner), owed
+    moved = condition.moved(chain.z, z)
+    return moved, accepted.mean().item() / max(1, inner), owed
 
 
 def _raised(z: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:

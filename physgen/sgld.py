@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 
 from physgen.energy import Score
-from physgen.kernel import Chain, Info, Kernel, noise_like
+from physgen.kernel import Chain, Info, Kernel, check_size, noise_like
 from physgen.shapes import Sample
 
 
@@ -34,6 +34,9 @@ class SGLD(Kernel):
     """:math:`T`: a unit Gaussian gets about this variance."""
     longest: float = math.inf
     """Longest step along the score, in units of the level."""
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
 
     @property
     def weighable(self) -> bool:

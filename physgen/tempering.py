@@ -24,7 +24,7 @@ from torch import Tensor
 
 from physgen.bridge import check_shares
 from physgen.density import Bridge, Drawable
-from physgen.energy import Energy
+from physgen.energy import SAMPLES, Energy, check_count
 from physgen.kernel import Kernel
 from physgen.shapes import Sample
 
@@ -65,9 +65,12 @@ def temper(
         generator: Source of chance.
 
     Raises:
+        ValueError: shares that do not rise to 1, or nothing to be drawn.
         FloatingPointError: a chain is not finite.
     """
     check_shares(shares)
+    check_count(len(start), SAMPLES)
+    check_count(draws, "draws")
     replicas, rungs = len(start), len(shares)
     ladder = torch.tensor(list(shares), dtype=start.dtype, device=start.device)
     term = Bridge(base, target, ladder.repeat(replicas))

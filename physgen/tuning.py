@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from physgen.energy import Energy, Score, check_score
+from physgen.energy import SAMPLES, Energy, Score, check_count, check_score
 from physgen.kernel import HMC, Chain, Hamiltonian, Info, Kernel, Sized
 from physgen.metric import Diagonal, Metric, widest
 from physgen.shapes import Level, PerSample, Sample
@@ -168,12 +168,13 @@ def tune(
             Gaussian's draws uncorrelated. Without one, as many as the kernel says.
 
     Raises:
-        ValueError: less than 40 moves, or a turn that is not positive.
+        ValueError: less than 40 moves, no chains, or a turn that is not positive.
         TypeError: a turn for a kernel that makes no leapfrog steps.
         FloatingPointError: a chain is not finite.
     """
     if moves < 40:
         raise ValueError(f"tuning needs at least 40 moves, got {moves}")
+    check_count(len(start), SAMPLES)
     check_score(term)
     _check_turn(turn, kernel)
     edge = moves // 8

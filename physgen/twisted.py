@@ -28,11 +28,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from physgen.energy import Score, check_score
+from physgen.energy import SAMPLES, Score, check_count, check_score
 from physgen.grid import Grid
-from physgen.guidance import Cost
+from physgen.guidance import Cost, priced
 from physgen.kernel import noise_like
-from physgen.observed import Operator, Uncertainty
+from physgen.observed import Operator, Uncertainty, check_observed
 from physgen.sampler import Resample, Result
 from physgen.shapes import PerSample, Sample
 from physgen.weighted import Weighted, effective, log_mean, systematic
@@ -61,7 +61,7 @@ class Tilt(Twist):
     cost: Cost
 
     def energy(self, clean: Sample, z: Sample, s: float) -> PerSample:
-        return self.cost(clean)
+        return priced(self.cost, clean)
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,18 @@ class Seen(Twist):
     """:math:`\\sigma_y`"""
     uncertainty: Uncertainty
 
+    def __post_init__(self) -> None:
+        if not self.noise > 0:
+            raise ValueError(f"the noise of observations must be positive, got {self.noise}")
+        check_observed(self.observed)
+
     def energy(self, clean: Sample, z: Sample, s: float) -> PerSample:
         seen = self.operator(clean)
+        if seen.shape[1:] != self.observed.shape:
+            raise ValueError(
+                f"observations have the shape {tuple(self.observed.shape)}, the operator sees "
+                f"{tuple(seen.shape[1:])} of a sample: both must be the same"
+            )
         surprise = self.observed - seen
         variance = torch.full_like(surprise, self.noise**2).detach()
         if s > 0:
@@ -142,7 +152,8 @@ def twisted(
         resample: When.
 
     Raises:
-        ValueError: the prior is a sum, whose steps from level to level have no meaning.
+        ValueError: the prior is a sum, whose steps from level to level have no meaning, or there
+            are no particles.
         TypeError: the prior has no score.
         FloatingPointError: particles are not finite.
     """
@@ -153,8 +164,9 @@ def twisted(
             "anneal(...) with a kernel for sums"
         )
     count = len(start)
+    check_count(count, SAMPLES)
     log_weight = torch.zeros(count, dtype=start.dtype, device=start.device)
-    log_mass, ess = 0.0, []
+    log_mass, ess, lineage = 0.0, [], torch.arange(count, device=start.device)
     here = _arrive(base, twist, grid.levels[0] * start, grid.levels[0])
     log_weight = log_weight - here.energy
     for s, below in zip(grid.levels, grid.levels[1:], strict=False):
@@ -163,7 +175,8 @@ def twisted(
         if ess[-1] < resample.below:
             log_mass += log_mean(log_weight)
             log_weight = torch.zeros_like(log_weight)
-            here = here.chosen(systematic(share, generator))
+            chosen = systematic(share, generator)
+            here, lineage = here.chosen(chosen), lineage[chosen]
         if below == 0:
             break
         ratio = (below / s) ** 2
@@ -178,7 +191,7 @@ def twisted(
     log_weight = log_weight + here.energy - twist.energy(here.clean, here.z, 0.0)
     if not here.clean.isfinite().all():
         raise FloatingPointError("particles are not finite: is the likelihood too sharp?")
-    return Result(Weighted(here.clean, log_weight, log_mass), tuple(ess), ())
+    return Result(Weighted(here.clean, log_weight, log_mass, lineage), tuple(ess), ())
 
 
 def _arrive(base: Score, twist: Twist, z: Tensor, s: float) -> _Particles:

@@ -9,6 +9,9 @@ References:
     for the tail index and its bound of 0.7.
     A New and Efficient Estimation Method for the Generalized Pareto Distribution (Zhang &
     Stephens, 2009), for its fit.
+    Variance Estimation in the Particle Filter (Lee & Whiteley, 2018),
+    https://arxiv.org/abs/1509.00394, for errors by lineages, after Chan & Lai (2013). Theirs is for
+    multinomial resampling, whose own chance it takes off once for each time.
 """
 
 import math
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from physgen.shapes import PerSample, Sample
@@ -39,6 +42,8 @@ class Weighted:
     are kept."""
     log_mass: float = 0.0
     """What resampling on the way took out of the weights, and ``nan`` where no weights are kept."""
+    lineage: Int[Tensor, " batch"] | None = None
+    """Which of as many first samples each descends from; its own, where none were resampled."""
 
     @property
     def share(self) -> PerSample:
@@ -57,10 +62,16 @@ class Weighted:
 
     @property
     def log_z_error(self) -> float:
-        """Standard error of :attr:`log_z`, to first order, as far as the weights since the last
-        resampling tell."""
+        r"""Standard error of :attr:`log_z`, to first order.
+
+        Samples of one lineage err together, and lineages apart, so that with the share :math:`S_k`
+        of what descends from each of :math:`n` first samples its square is
+        :math:`(n \sum_k S_k^2 - 1) / (n - 1)`. It is as right as the lineages are many: as they die
+        out it tends to one, and of a mode that no sample ever reached it knows nothing.
+        """
         count = len(self.log_weight)
-        return math.sqrt(max(0.0, 1 / self.ess - 1) / (count - 1))
+        ess = effective(self._by_lineage(self.share))
+        return math.sqrt(max(0.0, 1 / ess - 1) / (count - 1))
 
     @property
     def tail(self) -> float:
@@ -84,13 +95,21 @@ class Weighted:
         """Of a function of the samples under the density wanted, whatever its normaliser."""
         share = self.share.view(-1, *[1] * (values.ndim - 1))
         mean = (share * values).sum(0)
-        return Estimate(mean, (share * (values - mean)).square().sum(0).sqrt())
+        errors = self._by_lineage(share * (values - mean))
+        return Estimate(mean, errors.square().sum(0).sqrt())
 
     def integral(self, values: Float[Tensor, "batch *shape"]) -> Estimate:
         """Of a function times the density wanted, as it stands; without bias."""
         weight = (self.log_mass + self.log_weight).exp().view(-1, *[1] * (values.ndim - 1))
         terms = weight * values
-        return Estimate(terms.mean(0), terms.std(0) / math.sqrt(len(terms)))
+        error = self._by_lineage(terms).std(0) / math.sqrt(len(terms))
+        return Estimate(terms.mean(0), error)
+
+    def _by_lineage(self, terms: Tensor) -> Tensor:
+        """Summed over the samples of each lineage, which are all that is independent."""
+        if self.lineage is None:
+            return terms
+        return torch.zeros_like(terms).index_add(0, self.lineage, terms)
 
     def resample(self, generator: torch.Generator) -> Sample:
         """As many samples without weights, some of them several times."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from physgen.classifier import Classified, ClassifierFree, Conditioned, Dropping, Recognising
 from physgen.denoiser import Learned
-from physgen.energy import Energy
+from physgen.energy import Energy, Mixture
 from physgen.fitting import fit
 from physgen.gaussian import GaussianMixture
 from physgen.grid import log_snr
@@ -93,6 +93,30 @@ def test_without_a_classifier_the_same_tilt_is_drawn() -> None:
         sample(free, start, GRID, DPMpp2M(), source(1))
 
 
+def test_what_is_held_against_something_narrower_is_refused_as_the_same_sum_is() -> None:
+    wide, narrow = isotropic(torch.zeros(1, 2), 2.0), isotropic(torch.zeros(1, 2), 0.3)
+    start = unit_noise(4, (2,), source())
+    for term in (ClassifierFree(wide, narrow, 3.0), 3.0 * wide - 2.0 * narrow):
+        with pytest.raises(ValueError, match="improper at noise level"):
+            sample(term, start, GRID, Ancestral(), source(1))
+    for weight in (0.0, 0.4, 1.0, 3.0):
+        free = ClassifierFree(narrow, wide, weight)
+        algebra = weight * narrow + (1 - weight) * wide
+        for s in (0.1, 10.0):
+            one, other = (term.precision(s, torch.Size((2,))) for term in (free, algebra))
+            assert one is not None and other is not None
+            torch.testing.assert_close(one, other)
+    each = ClassifierFree(narrow, wide, torch.tensor([0.4, 3.0, 1.0]))
+    bounds = each.precision(0.1, torch.Size((2,)))
+    ends = [ClassifierFree(narrow, wide, w).precision(0.1, torch.Size((2,))) for w in (0.4, 3.0)]
+    assert bounds is not None and ends[0] is not None and ends[1] is not None
+    torch.testing.assert_close(bounds.low, torch.minimum(ends[0].low, ends[1].low))
+    torch.testing.assert_close(bounds.high, torch.maximum(ends[0].high, ends[1].high))
+    unbounded = Mixture((wide, 1.0))
+    assert ClassifierFree(narrow, unbounded, 1.0).precision(1.0, torch.Size((2,))) is not None
+    assert ClassifierFree(narrow, unbounded, 1.1).precision(1.0, torch.Size((2,))) is None
+
+
 def test_with_weight_one_it_is_the_conditional_and_with_none_the_prior() -> None:
     z = torch.randn(10, 2, generator=source())
     for weight, law in ((1.0, part(0)), (0.0, LAW)):
@@ -117,6 +141,15 @@ def labelled(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 TWO = ring(2, 0.4)
+
+
+def test_a_classifier_is_shown_samples_under_the_noise_it_is_told_of() -> None:
+    x, label = torch.full((4000, 2), 3.0), torch.arange(4000)
+    z, level, shown = Recognising(Denoising(0.8)).draw(x, label, source())
+    noise = (z - x) / level[:, None]
+    assert torch.equal(shown, label)
+    assert noise.mean().item() == pytest.approx(0.0, abs=0.05)
+    assert noise.std().item() == pytest.approx(1.0, abs=0.05)
 
 
 @pytest.mark.slow

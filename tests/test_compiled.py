@@ -76,3 +76,13 @@ def test_a_second_derivative_is_refused() -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own parts
 def test_so_are_those_of_what_the_compiler_makes() -> None:
     agrees()
+
+
+@pytest.mark.parametrize("followed", [False, True])
+@pytest.mark.usefixtures("uncompiled")
+def test_a_compiled_energy_is_one_number_a_sample(followed: bool) -> None:
+    term, z = Compiled(lambda z: z.square().sum() / 2), torch.zeros(3, 2)
+    with pytest.raises(
+        ValueError, match=r"one number a sample, of shape \(3,\), got the shape \(\)"
+    ):
+        term.both(z, 1.0) if followed else term.energy(z, 1.0)

@@ -138,6 +138,24 @@ def test_annealed_weights_take_up_what_moves_owe(kernel: Kernel) -> None:
     assert result.drawn.log_z == pytest.approx(weight.mean().log().item())
 
 
+def test_errors_are_those_of_lineages_once_samples_are_resampled() -> None:
+    """In units of their errors, which weights alone take for ten times smaller, estimates have
+    unit variance."""
+    exact = some_gaussian(1).product(some_gaussian(2))
+    total, grid, off = some_gaussian(1) + some_gaussian(2), log_snr(20, 0.05, 10.0), []
+    for seed in range(24):
+        start = unit_noise(300, (3,), source(seed), torch.float64)
+        moves, often = MALA(0.5, spread=0.4), Resample(0.9)
+        drawn = anneal(total, start, grid, source(50 + seed), None, moves, resample=often).drawn
+        mean = drawn.mean(drawn.x)
+        mass = (drawn.log_z - exact.log_mass.item()) / drawn.log_z_error
+        off.append([mass, *((mean.value - exact.mean[0]) / mean.error).tolist()])
+        whole = drawn.integral(torch.ones(300, dtype=torch.float64))
+        assert (whole.error / whole.value).item() == pytest.approx(drawn.log_z_error)
+    size = torch.tensor(off).square().mean(0).sqrt()
+    assert (size > 0.7).all() and (size < 1.5).all()
+
+
 def test_weights_are_refused_where_they_would_be_wrong_or_not_numbers() -> None:
     start = unit_noise(20, (3,), source(3), torch.float64)
     grid = log_snr(6, 0.5, 4.0)

@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from physgen import guidance
 from physgen.denoiser import DataPrediction
 from physgen.evidence import Fixed, Hybrid, Largest, Said, Smallest, TwoHeaded, Wide, evidence
 from physgen.fitting import fit
 from physgen.gaussian import White, gaussian
 from physgen.grid import Grid, log_snr
+from physgen.guidance import Guided
 from physgen.path import Cosine
 from physgen.perceptron import Perceptron
 from physgen.predictor import Ancestral
@@ -33,10 +35,13 @@ def entropy() -> float:
     return 2 * math.log(math.tau * math.e * STD**2)
 
 
-@pytest.mark.parametrize("steps", [1, 7, 30])
-def test_with_the_right_variance_the_bound_is_the_entropy_on_any_grid(steps: int) -> None:
-    """A Gaussian's steps down are Gaussian, so that nothing is lost, however few they are."""
-    nats, error = mean_nats(Largest(STD), log_snr(steps, 0.1, 20.0))
+@pytest.mark.parametrize(("steps", "high"), [(1, 20.0), (7, 20.0), (30, 20.0), (3, 0.5)])
+def test_with_the_right_variance_the_bound_is_the_entropy_on_any_grid(
+    steps: int, high: float
+) -> None:
+    """A Gaussian's steps down are Gaussian, so that nothing is lost, however few they are, and
+    wherever they begin."""
+    nats, error = mean_nats(Largest(STD), log_snr(steps, 0.1, high))
     assert nats == pytest.approx(entropy(), abs=4 * error)
     assert error < 0.06
 
@@ -105,6 +110,13 @@ def test_learned_variances_find_those_of_each_entry_and_close_the_gap() -> None:
     assert lost["Said"] < 0.1
     assert lost["Smallest"] > 0.5
     assert lost["Largest"] > 0.5
+
+
+def test_steps_of_said_variance_go_where_guidance_leads() -> None:
+    model, start = TwoHeaded(Told(), DataPrediction, Cosine()), unit_noise(5, (2,), source())
+    guided = Guided(model, lambda x: (x - 1).square().sum(1), guidance.Fixed(2.0))
+    x = sample(guided, start, log_snr(1, 0.5, 2.0), Wide(Said(model)), source(1))
+    torch.testing.assert_close(x, guided.denoise(2 * start, 2.0))
 
 
 def test_the_bounds_gradient_does_not_reach_what_is_predicted() -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from physgen.distillation import Leap
 from physgen.energy import Score
 from physgen.gaussian import gaussian
 from physgen.grid import log_snr
@@ -18,8 +19,8 @@ from physgen.guidance import (
     Stepwise,
 )
 from physgen.kernel import MALA
-from physgen.predictor import Ancestral
-from physgen.sampler import chains, sample, unit_noise
+from physgen.predictor import DDIM, Ancestral, DPMpp2M, Predictor
+from physgen.sampler import anneal, chains, sample, unit_noise
 from physgen.testbeds import some_gaussian, source
 
 LAW = some_gaussian(1)
@@ -44,6 +45,36 @@ def test_an_energy_term_tilts_a_gaussian_by_a_quadratic_cost() -> None:
     drawn = chains(total, MALA(0.5, spread=0.35), start, 150, 1, source(6), s=s).z[0]
     torch.testing.assert_close(drawn.mean(0), tilted.mean[0], atol=0.04, rtol=0)
     torch.testing.assert_close(drawn.T.cov(), tilted.covariance[0], atol=0.03, rtol=0)
+
+
+def quadratic(x: Tensor) -> Tensor:
+    return (x - 2).square().sum(1) / 2
+
+
+LINE = gaussian(torch.zeros(1, dtype=torch.float64), torch.eye(1, dtype=torch.float64))
+TILTED = LINE.observe(torch.eye(1).double(), torch.full((1,), 2.0).double(), torch.eye(1) / 4)
+"""By four times the cost: the mean is 1.6, and the variance 0.2."""
+
+
+@pytest.mark.parametrize("s", [0.01, 1.0, 10.0])
+def test_a_fixed_weight_is_too_large_by_what_noise_leaves_open(s: float) -> None:
+    """By 1 + w c'' Var[x | z], where all is Gaussian; which is nothing at no noise."""
+    z = torch.linspace(-3, 3, 7, dtype=torch.float64)[:, None]
+    right = Fixed(4.0 / (1 + 4.0 * s**2 / (1 + s**2)))
+    torch.testing.assert_close(Guided(LINE, quadratic, right).shift(z, s), TILTED.shift(z, s))
+
+
+@pytest.mark.parametrize("predictor", [DPMpp2M(), Ancestral()], ids=lambda p: type(p).__name__)
+def test_walked_under_a_fixed_weight_samples_end_too_far_and_too_close_together(
+    predictor: Predictor,
+) -> None:
+    start, grid = unit_noise(4000, (1,), source(1), torch.float64), log_snr(40, 0.01, 20.0)
+    x = sample(Guided(LINE, quadratic, Fixed(4.0)), start, grid, predictor, source(2))
+    assert x.mean() > 1.9 and x.var() < 0.12
+    moves, total = MALA(0.5, spread=0.4), LINE + Guidance(LINE, quadratic, 4.0)
+    x = anneal(total, start, grid, source(2), Ancestral(), moves, 4).x
+    assert x.mean().item() == pytest.approx(1.6, abs=0.04)
+    assert x.var().item() == pytest.approx(0.2, abs=0.03)
 
 
 def test_guided_is_the_same_sum_for_one_evaluation() -> None:
@@ -111,6 +142,21 @@ def test_below_its_level_guidance_rests() -> None:
     term = Guided(LAW, cost, Fixed(5.0), until=0.5)
     torch.testing.assert_close(term.shift(z, 0.4), LAW.shift(z, 0.4))
     assert (term.shift(z, 0.6) - LAW.shift(z, 0.6)).abs().max() > 0.01
+
+
+def test_it_rests_for_each_sample_at_its_own_level() -> None:
+    z, term = points(4), Guided(LAW, cost, Fixed(5.0), until=0.5)
+    levels = [0.4, 0.6, 0.5, 0.1]
+    each = [term.shift(z[k : k + 1], level) for k, level in enumerate(levels)]
+    together = term.shift(z, torch.tensor(levels, dtype=torch.float64))
+    torch.testing.assert_close(together, torch.cat(each))
+
+
+def test_a_leap_over_guidance_that_comes_to_rest_follows_its_walk() -> None:
+    term, start = Guided(LAW, cost, Fixed(5.0), until=1.0), points()
+    leap = Leap(term, log_snr(8, 0.05, 5.0), 4)
+    walked = sample(term, start, leap.fine, DDIM(), source())
+    torch.testing.assert_close(sample(leap, start, leap.grid, DDIM(), source()), walked)
 
 
 def test_a_constraint_is_asked_in_full_at_no_noise_and_by_half_at_its_level() -> None:

@@ -49,6 +49,34 @@ def test_the_mean_weight_of_twisted_particles_is_the_evidence(uncertainty: Uncer
     torch.testing.assert_close(x.T.cov(), exact.covariance[0], atol=0.08, rtol=0.1)
 
 
+def test_from_a_high_last_level_the_weights_are_those_of_clean_estimates() -> None:
+    r"""These follow :math:`\mathcal N(\mu, \Sigma (\Sigma + s^2)^{-1} \Sigma)`."""
+    noise, last = 0.3, 0.6
+    covariance = LAW.covariance[0]
+    noised = covariance + last**2 * torch.eye(3, dtype=torch.float64)
+    ends = gaussian(LAW.mean[0], covariance @ torch.linalg.solve(noised, covariance))
+    exact = ends.observe(OPERATOR, SEEN, noise**2 * torch.eye(2, dtype=torch.float64))
+    start = unit_noise(4000, (3,), source(4), torch.float64)
+    twist = Seen(see, SEEN, noise, Tweedie())
+    drawn = twisted(LAW, twist, start, log_snr(40, last, 30.0), source(5)).drawn
+    assert abs(drawn.log_z - exact.log_mass.item()) < 0.1
+    torch.testing.assert_close(drawn.mean(drawn.x).value, exact.mean[0], atol=0.05, rtol=0)
+
+
+def test_errors_of_twisted_particles_are_those_of_lineages() -> None:
+    """Apart from a bias that is that of few levels and no chance."""
+    exact = LAW.observe(OPERATOR, SEEN, 0.3**2 * torch.eye(2, dtype=torch.float64))
+    twist, grid, off = Seen(see, SEEN, 0.3, Isotropic(0.5)), log_snr(20, 0.02, 30.0), []
+    for seed in range(20):
+        start = unit_noise(300, (3,), source(seed), torch.float64)
+        drawn = twisted(LAW, twist, start, grid, source(50 + seed), Resample(0.9)).drawn
+        mean = drawn.mean(drawn.x)
+        mass = (drawn.log_z - exact.log_mass.item()) / drawn.log_z_error
+        off.append([mass, *((mean.value - exact.mean[0]) / mean.error).tolist()])
+    size = torch.tensor(off).std(0)
+    assert (size > 0.65).all() and (size < 1.4).all()
+
+
 def test_under_an_exact_twist_weights_become_even_as_levels_are_added() -> None:
     start = unit_noise(200, (3,), source(4), torch.float64)
     never, twist = Resample(below=0.0), Seen(see, SEEN, 0.3, Tweedie())

@@ -71,6 +71,21 @@ def test_a_gaussian_keeps_its_mean_and_covariance(predictor: Predictor) -> None:
     torch.testing.assert_close(x.T.cov(), LAW.covariance[0], atol=0.06, rtol=0)
 
 
+@pytest.mark.parametrize(("churn", "lift"), [(0.5, 1.05), (1e3, 2**0.5)])
+def test_churn_lifts_a_level_by_its_share_of_the_steps_and_no_further(
+    churn: float, lift: float
+) -> None:
+    asked = []
+
+    def denoise(z: Tensor, s: float) -> Tensor:
+        asked.append(s)
+        return 0 * z
+
+    walk = Heun(churn).plan(log_snr(10, 0.1, 5.0))
+    walk.step(torch.ones(1, 3), 0, denoise, source())
+    assert asked[0] == pytest.approx(5.0 * lift)
+
+
 @pytest.mark.parametrize("predictor", [DDIM(), Heun(), DPMpp2M()], ids=name)
 def test_a_sample_does_not_see_its_batch(predictor: Predictor) -> None:
     start = unit_noise(5, (3,), source(3), torch.float64)
