@@ -21,7 +21,7 @@ HIGHEST = 10.0
 FINE = log_snr(16, 0.03, HIGHEST)
 VARIANCE = torch.tensor([4.0, 0.25], dtype=torch.float64)
 STRETCHED = gaussian(torch.zeros(2, dtype=torch.float64), VARIANCE.diag())
-CLOSE = gaussian(torch.tensor([0.5, -0.5], dtype=torch.float64), (VARIANCE / 4).diag())
+CLOSE = gaussian(torch.tensor([0.5, -0.5], dtype=torch.float64), (VARIANCE / 40).diag())
 RING = ring()
 START = unit_noise(500, (2,), source(1))
 
