@@ -1,6 +1,7 @@
 """All beds, in the order in which they are told of."""
 
 from physgen.testbeds.catalog import Bed
+from physgen.testbeds.catalog_densities import DENSITIES
 from physgen.testbeds.catalog_families import FAMILIES
 from physgen.testbeds.catalog_few import FEW_STEPS
 from physgen.testbeds.catalog_fields import FIELDS
@@ -19,6 +20,7 @@ BEDS: tuple[Bed, ...] = (
     RESIDUAL,
     SEEN_RING,
     HEAT_INVERTED,
+    DENSITIES,
     FAMILIES,
     FEW_STEPS,
 )
