@@ -2,17 +2,15 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
 from statistics import fmean
 
 import torch
 from torch import Tensor
 
 from physgen.bridge import cross
-from physgen.density import Density, Drawable
+from physgen.density import Drawable
 from physgen.diagnostics import summarise
-from physgen.energy import Energy, Score
+from physgen.energy import Score
 from physgen.gaussian import gaussian
 from physgen.importance import importance
 from physgen.kernel import HMC, MALA, ULA, Kernel, Sized, UnadjustedHMC, noise_like
@@ -23,106 +21,47 @@ from physgen.rejection import reject, reject_adaptively
 from physgen.sampler import Draws, chains
 from physgen.sgld import SGLD
 from physgen.shapes import Level, Sample
-from physgen.stein import stein_test
 from physgen.svgd import svgd
 from physgen.tabulated import Tabulated
 from physgen.tempering import temper
-from physgen.testbeds import Banana, Funnel, Waiting, correlated, isotropic, ring, source
+from physgen.testbeds import isotropic, source
 from physgen.testbeds.catalog import Bed, Figures, Gate, Measured, Method, Size
-from physgen.testbeds.quality import Quality, judge_draws
+from physgen.testbeds.densities import (
+    BANANA,
+    BELL,
+    FAR,
+    FUNNEL,
+    HIDDEN,
+    HILLS,
+    HUNDRED,
+    RING,
+    TARGETS,
+    WAITING,
+    WIDE,
+    Target,
+)
+from physgen.testbeds.quality import Quality
 from physgen.tuning import tune
 from physgen.weighted import Weighted
-
-
-def _all(x: Tensor) -> Tensor:
-    return x
-
-
-def _depth(x: Tensor) -> Tensor:
-    """A funnel's first entry; the moments of the others are those of a few draws in its mouth."""
-    return x[:, :1]
-
-
-def _nothing(x: Tensor) -> dict[str, float]:
-    return {}
-
-
-def _width(x: Tensor) -> dict[str, float]:
-    """Of a funnel's other entries, in units of what the first one gives them."""
-    return {"width": (x[:, 1:] * (-x[:, :1] / 2).exp()).std().item()}
-
-
-@dataclass(frozen=True)
-class Target:
-    """A density that exact draws are known of."""
-
-    name: str
-    law: Drawable
-    seen: Callable[[Tensor], Tensor] = _all
-    """By which entries draws are judged."""
-    told: Callable[[Tensor], dict[str, float]] = _nothing
-    """What else is asked of them."""
-    apart: float = 0.3
-    """How far from one another chains begin."""
-
-    @property
-    def energy(self) -> Energy:
-        """Without levels, and with a mass of :math:`e^{-2}`, of which samplers are not told."""
-        return Density(lambda z: self.law.energy(z, 0.0) + HIDDEN)
-
-
-HIDDEN = 2.0
-HILLS = Target("hills", isotropic(torch.tensor([[-1.5], [1.0]]), 0.5, torch.tensor([0.3, 0.7])))
-WAITING = Target("waiting", Waiting())
-RING = Target("ring", ring(std=0.15))
-BANANA = Target("banana", Banana())
-FAR = Target(
-    "far modes",
-    isotropic(torch.tensor([[-4.0, 0.0], [4.0, 0.0]]), 0.7, torch.tensor([0.3, 0.7])),
-    apart=4.0,
-)
-HUNDRED = Target("hundred entries", correlated(100))
-FUNNEL = Target("funnel", Funnel(4), _depth, _width)
-TARGETS = (HILLS, WAITING, RING, BANANA, FAR, HUNDRED, FUNNEL)
-WIDE = gaussian(torch.zeros(2), torch.eye(2))
-BELL = Target("bell", WIDE)
-ROUGH = 2.0
-"""Deviation of a rough score."""
 
 
 def _count(size: Size) -> int:
     return 8 * size.draws
 
 
-@cache
-def _reference(target: Target) -> Tensor:
-    return target.seen(target.law.sample(10_000, source(3)))
-
-
-def _judged(target: Target, x: Tensor) -> Quality:
-    """Biases are in units of the density's own deviations, entry by entry."""
-    right = _reference(target)
-    return judge_draws(target.seen(x).to(right), right, right.std(0))
-
-
-def _fit(target: Target, x: Tensor) -> float:
-    """Stein's p, of draws that are independent of one another."""
-    return stein_test(target.energy, x, source(9)).p_value
-
-
 def _figures(target: Target, x: Tensor, rows: float, **others: float) -> Figures:
     """Of independent draws, and how many samples the density was asked about."""
-    return Figures(_judged(target, x), rows / len(x), others={**others, "p": _fit(target, x)})
+    return Figures(target.judge(x), rows / len(x), others={**others, "p": target.fit(x)})
 
 
 def exact(size: Size) -> Figures:
     """Of all densities, the banana's held to Stein's test."""
-    each = [_judged(target, target.law.sample(_count(size), source(6))) for target in TARGETS]
+    each = [target.judge(target.law.sample(_count(size), source(6))) for target in TARGETS]
     bias, spread, coverage = (
         fmean(getattr(quality, name) for quality in each)
         for name in ("bias", "spread", "coverage")
     )
-    p = _fit(BANANA, BANANA.law.sample(_count(size), source(6)))
+    p = BANANA.fit(BANANA.law.sample(_count(size), source(6)))
     return Figures(Quality(bias, spread, coverage), others={"p": p})
 
 
@@ -163,7 +102,7 @@ def rejected_adaptively(size: Size) -> Figures:
 def _weighed(target: Target, drawn: Weighted, rows: int, **others: float) -> Figures:
     """Of every fourth that weights leave, of every sixteenth for the test: some stand twice."""
     mean = drawn.mean(drawn.x)
-    off = ((mean.value - _reference(target).mean(0)) / mean.error).abs().max().item()
+    off = ((mean.value - target.mean()) / mean.error).abs().max().item()
     said = {
         "log Z": drawn.log_z,
         "exact": -HIDDEN,
@@ -172,8 +111,8 @@ def _weighed(target: Target, drawn: Weighted, rows: int, **others: float) -> Fig
         "weighted mean off by standard errors": off,
     }
     x = drawn.resample(source(8))
-    said = {**said, **others, "p": _fit(target, x[::16])}
-    return Figures(_judged(target, x[::4]), 4 * rows / len(x), others=said)
+    said = {**said, **others, "p": target.fit(x[::16])}
+    return Figures(target.judge(x[::4]), 4 * rows / len(x), others=said)
 
 
 def important(size: Size) -> Figures:
@@ -201,9 +140,9 @@ def _chained(target: Target, drawn: Draws, rows: int) -> Figures:
         "acceptance": drawn.acceptance.mean().item(),
         "R-hat": found.r_hat.max().item(),
         "ESS": min(found.ess_bulk.min().item(), found.ess_tail.min().item()) / len(x),
-        "p": _fit(target, drawn.z[-1]),
+        "p": target.fit(drawn.z[-1]),
     }
-    return Figures(_judged(target, x), rows / len(x), others=said | target.told(x))
+    return Figures(target.judge(x), rows / len(x), others=said | target.told(x))
 
 
 def _start(target: Target, size: Size) -> Tensor:
@@ -239,6 +178,10 @@ def tuned(
         return _chained(target, drawn, meter.rows)
 
     return run
+
+
+ROUGH = 2.0
+"""Deviation of a rough score."""
 
 
 class Rough(Score):
