@@ -1,6 +1,7 @@
 """All beds, in the order in which they are told of."""
 
 from physgen.testbeds.catalog import Bed
+from physgen.testbeds.catalog_compositions import COMPOSITIONS
 from physgen.testbeds.catalog_densities import DENSITIES
 from physgen.testbeds.catalog_families import FAMILIES
 from physgen.testbeds.catalog_few import FEW_STEPS
@@ -14,6 +15,7 @@ from physgen.testbeds.catalog_seen import SEEN_RING
 
 BEDS: tuple[Bed, ...] = (
     PRODUCT,
+    COMPOSITIONS,
     OBSERVATIONS,
     INFERENCE,
     FIELDS,
