@@ -12,6 +12,7 @@ from physgen.testbeds.catalog_observations import OBSERVATIONS
 from physgen.testbeds.catalog_product import PRODUCT
 from physgen.testbeds.catalog_residual import RESIDUAL
 from physgen.testbeds.catalog_seen import SEEN_RING
+from physgen.testbeds.catalog_training import TRAINING
 
 BEDS: tuple[Bed, ...] = (
     PRODUCT,
@@ -24,5 +25,6 @@ BEDS: tuple[Bed, ...] = (
     HEAT_INVERTED,
     DENSITIES,
     FAMILIES,
+    TRAINING,
     FEW_STEPS,
 )
