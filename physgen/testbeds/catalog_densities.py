@@ -209,7 +209,8 @@ def tempered(
 ) -> Callable[[Size], Figures]:
     def run(size: Size) -> Figures:
         meter, kept = MeteredEnergy(target.energy), 2 * size.levels
-        start = base.sample(2 * size.draws, source(4))
+        unit = noise_like(base.sample(2 * size.draws, source(4)), source(4))
+        start = 0.3 * unit - 1  # where the lesser of far modes is nearer, and a funnel narrow
         found = temper(base, meter, kernel, shares, start, kept, kept, source(5))
         still = torch.zeros(len(start), dtype=torch.long)
         accepted = found.acceptance[-1:].expand(len(start))

@@ -19,6 +19,7 @@ from physgen.sampler import chains, sample, unit_noise
 from physgen.tempering import temper
 from physgen.testbeds import source
 from physgen.testbeds.catalog import Bed, Figures, Gate, Measured, Method, Size
+from physgen.testbeds.inverse import linear_posterior
 from physgen.testbeds.quality import Quality, judge_draws, told_apart
 from physgen.testbeds.sbibm import (
     DRAWS,
@@ -81,6 +82,22 @@ def prior(size: Size) -> Figures:
     return _figures(PROBLEMS, size, answers)
 
 
+def linear(size: Size) -> Figures:
+    """From the same simulations, which are shown to it as to a network."""
+
+    def answers(problem: Problem) -> Answer:
+        parameters, data = _simulated(problem)
+
+        def answer(number: int) -> tuple[Tensor, float]:
+            observed = _seen(reference(problem.name, number).observed)
+            law = linear_posterior(parameters, data, observed)
+            return law.sample(_count(size), source(6)).to(parameters), 0.0
+
+        return answer
+
+    return _figures(PROBLEMS, size, answers)
+
+
 def hamiltonian(problem: Problem) -> Callable[[Size], Figures]:
     def run(size: Size) -> Figures:
         def answer(number: int) -> tuple[Tensor, float]:
@@ -117,8 +134,7 @@ def learned(problem: Problem) -> Callable[[Size], Figures]:
     """A denoiser of parameters that is shown the data, trained on simulations alone."""
 
     def run(size: Size) -> Figures:
-        parameters = problem.prior.inside(problem.prior.sample(SIMULATIONS, source(1)))
-        data = _seen(problem.simulate(parameters, source(2)))
+        parameters, data = _simulated(problem)
         centre, spread = parameters.mean(0), parameters.std(0)
         middle, width = data.mean(0), data.std(0)
         x, seen = (parameters - centre) / spread, (data - middle) / width
@@ -144,6 +160,12 @@ def learned(problem: Problem) -> Callable[[Size], Figures]:
     return run
 
 
+def _simulated(problem: Problem) -> tuple[Tensor, Tensor]:
+    """Parameters of the prior, and what a network is shown of what they make."""
+    parameters = problem.prior.inside(problem.prior.sample(SIMULATIONS, source(1)))
+    return parameters, _seen(problem.simulate(parameters, source(2)))
+
+
 def _seen(data: Tensor) -> Tensor:
     """Data as a network is shown it: of SLCP, a hundredth are a hundred times larger than most."""
     return (data / 3).asinh()
@@ -163,6 +185,7 @@ TEMPERED: dict[Problem, tuple[Kernel, int, int]] = {
     FOUR: (HMC(0.05, leapfrogs=8, jitter=0.5), 8, 50),
 }
 """Kernels, rungs and moves."""
+LINEAR_ESTIMATE = "linear MMSE"
 CHAINS = (
     f"{NAMES[LINEAR]}: HMC",
     *(f"{NAMES[problem]}: parallel tempering" for problem in TEMPERED),
@@ -177,6 +200,12 @@ INFERENCE = Bed(
     (
         Method("exact draws", "`testbeds.sbibm.reference`", LUECKMANN, exact),
         Method("prior alone", "`testbeds.sbibm`", LUECKMANN, prior),
+        Method(
+            LINEAR_ESTIMATE,
+            "`testbeds.inverse.linear_posterior`",
+            "least squares from the same simulations",
+            linear,
+        ),
         Method(CHAINS[0], "`kernel.HMC`, `tuning.tune`", NEAL, hamiltonian(LINEAR)),
         *(
             Method(name, "`tempering.temper`", SYED, tempered(problem, *how))
@@ -199,6 +228,10 @@ INFERENCE = Bed(
                 and abs(m[name].quality.coverage - 0.9) < 0.05
                 for name in CHAINS
             ),
+        ),
+        Gate(
+            "the linear estimate is told from them, at least 0.7, and is nearer than the prior",
+            lambda m: 0.7 < _told(m, LINEAR_ESTIMATE) < _told(m, "prior alone"),
         ),
         Gate(
             "the prior is told from them, at least 0.9; what was learned of the Gaussian is at most "
