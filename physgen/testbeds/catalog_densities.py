@@ -126,7 +126,7 @@ def bridged(kernel: Kernel) -> Callable[[Size], Figures]:
         meter = MeteredEnergy(RING.energy)
         steps = 2 * size.levels
         shares = [k / steps for k in range(steps + 1)]
-        over = cross(WIDE, meter, kernel, shares, 4 * _count(size), source(5))
+        over = cross(WIDE, meter, kernel, shares, 2 * _count(size), source(5))
         return _weighed(RING, over.drawn, meter.rows, bound=over.bound)
 
     return run
@@ -147,7 +147,7 @@ def _chained(target: Target, drawn: Draws, rows: int) -> Figures:
 
 def _start(target: Target, size: Size) -> Tensor:
     """Around one, where nearly all is positive; fewer of a hundred entries."""
-    chosen = target.law.sample(size.draws if target is HUNDRED else 2 * size.draws, source(4))
+    chosen = target.law.sample(size.draws // 2 if target is HUNDRED else 2 * size.draws, source(4))
     unit = torch.ones_like(chosen)
     return unit + target.apart * noise_like(unit, source(4))
 
@@ -156,7 +156,7 @@ def walked(target: Target, kernel: Kernel, thin: int = 1) -> Callable[[Size], Fi
     """With as many moves to arrive as are kept."""
 
     def run(size: Size) -> Figures:
-        meter, kept = MeteredEnergy(target.energy), 2 * size.levels
+        meter, kept = MeteredEnergy(target.energy), 3 * size.levels // 2
         start = _start(target, size)
         drawn = chains(meter, kernel, start, thin * kept, kept, source(5), thin=thin)
         return _chained(target, drawn, meter.rows)
@@ -422,16 +422,19 @@ DENSITIES = Bed(
             ),
         ),
         Gate(
-            "Stein's test has p at most 0.01 for moved draws, and more for all that is right",
+            "Stein's test has p at most 0.003 for moved draws, and more for all that is right: 5 %, "
+            "shared by seventeen rows",
             lambda m: (
-                _said(m, SHIFTED, "p") <= 0.01
-                and all(_said(m, name, "p") > 0.01 for name in ("exact draws", *SURE_NAMES))
+                _said(m, SHIFTED, "p") <= 0.003
+                and all(_said(m, name, "p") > 0.003 for name in ("exact draws", *SURE_NAMES))
             ),
         ),
         Gate(
-            "R-hat tells of chains that have not met, above 1.3, and of those that have, below 1.1",
+            "R-hat tells of chains that have not met, above 1.3, also where Stein's test does not, for "
+            "far modes, and of those that have, below 1.1",
             lambda m: (
-                all(_said(m, name, "R-hat") > 1.3 for name in ("far modes: HMC, tuned", STUCK))
+                _said(m, "far modes: HMC, tuned", "p") > 0.05
+                and all(_said(m, name, "R-hat") > 1.3 for name in ("far modes: HMC, tuned", STUCK))
                 and all(
                     _said(m, name, "R-hat") < 1.1
                     for name in ("banana: HMC, tuned", DIAGONAL, DENSE)

@@ -70,7 +70,9 @@ class Target:
 
 @cache
 def _exact(target: Target) -> Tensor:
-    return target.seen(target.law.sample(10_000, source(3)))
+    """Ten thousand, fewer of many entries."""
+    entries = target.law.sample(1, source()).shape[1]
+    return target.seen(target.law.sample(min(10_000, 200_000 // entries), source(3)))
 
 
 HILLS = Target(isotropic(torch.tensor([[-1.5], [1.0]]), 0.5, torch.tensor([0.3, 0.7])))
