@@ -18,12 +18,15 @@ from physgen.testbeds.catalog import FULL, Bed, Figures, Measured
 
 HEAD = """# Methods
 
-Every method of physgen for posteriors and products, and every family of models, the module it is in,
+Every method of physgen for products and other compositions, posteriors and densities that are given,
+every family of models and how it is trained, the module it is in,
 where it is from, and what it was measured to do where the answer is known. Written by `python benchmarks/testbeds.py`,
 from one run with {draws} draws for each of {problems} problems, {levels} noise levels and fields
 of {cells} cells; seeds are fixed. Products take three fifths
 of the levels, observations half as many more, and heat three steps for each; plane beds take five to
-ten times the draws. Figures without spread are of a point.
+ten times the draws, and chains as many moves as there are levels, or twice as many. Figures without
+spread are of a point. What is for windows of evolving fields alone (`asynchronous`, `stationary`, `symmetry`,
+`unrolled`, `corrected`) is held to Gaussians in its tests.
 
 *Bias* is the distance of the draws' mean from the exact one, relative to a size the bed names;
 *spread* their standard deviation over the exact one; *coverage* the probability, by the exact

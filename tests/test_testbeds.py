@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from physgen.gaussian import gaussian
-from physgen.testbeds import isotropic, source
+from physgen.testbeds import Waiting, isotropic, source
 from physgen.testbeds.fields import Transport
 from physgen.testbeds.heat import Heat
 from physgen.testbeds.inverse import fitted, pose
@@ -124,3 +124,13 @@ def test_the_power_of_heat_is_that_of_its_fields_at_every_time() -> None:
     _, end = heat.draw(8000, source(1))
     measured = torch.fft.fft2(end, norm="ortho").abs().square().mean(0)
     torch.testing.assert_close(measured, heat.power(heat.end), rtol=0.08, atol=0)
+
+
+def test_waiting_times_are_normalised_and_have_their_moments() -> None:
+    law = Waiting(1)
+    x = torch.linspace(1e-6, 40, 20_001, dtype=torch.float64)
+    density = (-law.energy(x[:, None], 0.0)).exp()
+    assert torch.trapezoid(density, x).item() == pytest.approx(1, abs=1e-6)
+    drawn, moments = law.sample(20_000, source(1)), law.moments()
+    assert drawn.mean().item() == pytest.approx(moments.mean.item(), rel=0.02)
+    assert drawn.var().item() == pytest.approx(moments.variance.item(), rel=0.05)

@@ -114,6 +114,26 @@ class Funnel(Drawable):
         return Moments(torch.zeros(self.dimension), variance)
 
 
+@dataclass(frozen=True)
+class Waiting(Drawable):
+    r"""Times until the third of events that come once in a unit of time, each entry by itself:
+    :math:`p(x) = x^2 e^{-x} / 2`, a gamma density, of positive numbers and log-concave."""
+
+    dimension: int = 2
+
+    def energy(self, z: Sample, s: Level) -> PerSample:
+        return (z - 2 * z.log()).sum(1) + self.dimension * math.log(2)
+
+    def sample(self, count: int, generator: torch.Generator) -> Sample:
+        size = (count, self.dimension, 3)
+        coins = torch.rand(size, generator=generator, device=generator.device)
+        return -torch.log1p(-coins).sum(2)
+
+    def moments(self) -> Moments:
+        three = torch.full((self.dimension,), 3.0)
+        return Moments(three, three)
+
+
 def wasserstein(a: Tensor, b: Tensor) -> float:
     """W2 between equally many samples, by optimal assignment."""
     cost = torch.cdist(a.double(), b.double()).square()

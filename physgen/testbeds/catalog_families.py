@@ -1,23 +1,20 @@
 """Model families, each trained on the same draws of the plane and held to their density."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from zuko.flows import NSF
 
 from physgen.adversarial import Adversarial, Told, calm, contest
-from physgen.carrier import Carrier
 from physgen.classifier import Classified, Conditioned, Dropping, Recognising
 from physgen.contrastive import Contrastive, divergence
-from physgen.denoiser import Adapted, Denoiser, Learned, NoisePrediction, VelocityPrediction
+from physgen.denoiser import Adapted, Learned, NoisePrediction, VelocityPrediction
 from physgen.density import Density
-from physgen.energy import Energy
 from physgen.evidence import Hybrid, Said, TwoHeaded, Wide, evidence
 from physgen.fitting import fit
-from physgen.gaussian import GaussianMixture, White
-from physgen.grid import Grid, from_path, log_snr
+from physgen.gaussian import White
+from physgen.grid import from_path, log_snr
 from physgen.importance import importance
 from physgen.kernel import MALA
 from physgen.likelihood import FlowDensity
@@ -25,77 +22,41 @@ from physgen.matching import Coupling, Independent, Matching, Transported
 from physgen.normalizing import NormalizingFlow, surprise
 from physgen.ode import RungeKutta
 from physgen.path import Cosine, Path, Rectified
-from physgen.perceptron import Perceptron
 from physgen.preconditioned import Denoising, Preconditioned
 from physgen.predictor import DDIM, Ancestral, DPMpp2M, Predictor
-from physgen.sampler import chains, sample, unit_noise
-from physgen.testbeds import bars, source
+from physgen.sampler import chains, unit_noise
+from physgen.testbeds import source
 from physgen.testbeds.catalog import Bed, Figures, Gate, Measured, Method, Size
-from physgen.testbeds.quality import discrepancy, judge_mixture
+from physgen.testbeds.learned import (
+    GRID,
+    LEFT,
+    SPREAD,
+    TARGET,
+    carried,
+    count,
+    data,
+    denoiser,
+    figures,
+    labelled,
+    nats_lost,
+    noise,
+    small_network,
+    steps,
+)
 from physgen.variational import Autoencoder, bound
 
-TARGET = bars()
-SPREAD = 0.67
-"""Standard deviation of its entries, measured."""
-GRID = log_snr(20, 0.02, 20.0)
 BY_CHANCE = Independent()
-NOTHING: Mapping[str, float] = MappingProxyType({})
-LEFT = GaussianMixture(torch.zeros(1), TARGET.mean[:1], TARGET.covariance[:1])
-
-
-def _network(inputs: int, outputs: int) -> Perceptron:
-    return Perceptron(inputs, outputs, 48, 2)
-
-
-def _steps(size: Size) -> int:
-    return 5 * size.levels
-
-
-def _count(size: Size) -> int:
-    return 8 * size.draws
-
-
-def _data(step: int, generator: torch.Generator) -> Tensor:
-    return TARGET.sample(128, generator)
-
-
-def _figures(
-    x: Tensor,
-    evaluations: float,
-    others: Mapping[str, float] = NOTHING,
-    exact: GaussianMixture = TARGET,
-) -> Figures:
-    measured = {"MMD²": discrepancy(x, exact.sample(1000, source(11)))}
-    return Figures(judge_mixture(x, exact), evaluations, others=measured | dict(others))
-
-
-def _lost(density: Energy) -> float:
-    """Mean nats that a normalised density takes data for less likely than they are."""
-    x = TARGET.sample(200, source(12))
-    with torch.no_grad():
-        return (density.energy(x, 0.0) - TARGET.energy(x, 0.0)).mean().item()
 
 
 def exact(size: Size) -> Figures:
-    return _figures(TARGET.sample(_count(size), source(6)), 0)
-
-
-def _noise(size: Size) -> Tensor:
-    return unit_noise(_count(size), (2,), source(4))
-
-
-def _drawn(term: Carrier, size: Size, grid: Grid, predictor: Predictor) -> Tensor:
-    return sample(term, _noise(size), grid, predictor, source(5))
+    return figures(TARGET.sample(count(size), source(6)), 0)
 
 
 def preconditioned(size: Size) -> Figures:
-    torch.manual_seed(0)
-    model, loss = Preconditioned(_network(3, 2), SPREAD), Denoising(SPREAD)
-    fit(model, loss, lambda k, g: loss.draw(_data(k, g), g), _steps(size))
-    prior = Learned(model)
+    prior = Learned(denoiser(size))
     density = FlowDensity(prior, White((2,), SPREAD), RungeKutta(14), low=0.05, high=40.0)
-    x = _drawn(prior, size, GRID, DPMpp2M())
-    return _figures(x, GRID.steps, {"nats lost": _lost(density)})
+    x = carried(prior, size, GRID, DPMpp2M())
+    return figures(x, GRID.steps, {"nats lost": nats_lost(density)})
 
 
 def along(
@@ -107,11 +68,11 @@ def along(
 ) -> Callable[[Size], Figures]:
     def run(size: Size) -> Figures:
         torch.manual_seed(0)
-        network, loss = _network(3, 2), Matching(kind, path, coupling)
-        fit(network, loss, lambda k, g: loss.draw(_data(k, g), g), _steps(size))
+        network, loss = small_network(3, 2), Matching(kind, path, coupling)
+        fit(network, loss, lambda k, g: loss.draw(data(k, g), g), steps(size))
         grid = from_path(path, evaluations, 0.99)
-        x = _drawn(loss.of(network, SPREAD), size, grid, predictor)
-        return _figures(x, evaluations)
+        x = carried(loss.of(network, SPREAD), size, grid, predictor)
+        return figures(x, evaluations)
 
     return run
 
@@ -119,23 +80,23 @@ def along(
 def learned_variance(size: Size) -> Figures:
     torch.manual_seed(0)
     grid, path = log_snr(10, 0.05, 20.0), Cosine()
-    network, loss = _network(3, 4), Hybrid(NoisePrediction, path, grid, SPREAD)
-    fit(network, loss, lambda k, g: loss.draw(_data(k, g), g), _steps(size))
+    network, loss = small_network(3, 4), Hybrid(NoisePrediction, path, grid, SPREAD)
+    fit(network, loss, lambda k, g: loss.draw(data(k, g), g), steps(size))
     model = TwoHeaded(network, NoisePrediction, path, SPREAD)
     x = TARGET.sample(4000, source(12))
     bounds = evidence(model, Said(model), White((2,), SPREAD), x, grid, source(13)).nats
     lost = (bounds - TARGET.energy(x, 0.0)).mean().item()
-    drawn = _drawn(model, size, grid, Wide(Said(model)))
-    return _figures(drawn, grid.steps, {"nats lost, bound": lost})
+    drawn = carried(model, size, grid, Wide(Said(model)))
+    return figures(drawn, grid.steps, {"nats lost, bound": lost})
 
 
 def normalizing(size: Size) -> Figures:
     torch.manual_seed(0)
     network = NSF(2, transforms=2, hidden_features=(32, 32))
-    fit(network, surprise, lambda k, g: (_data(k, g),), _steps(size) // 2)
+    fit(network, surprise, lambda k, g: (data(k, g),), steps(size) // 2)
     flow = NormalizingFlow(network, (2,))
-    x = flow.sample(_count(size), source(5))
-    return _figures(x, 1, {"nats lost": _lost(flow)})
+    x = flow.sample(count(size), source(5))
+    return figures(x, 1, {"nats lost": nats_lost(flow)})
 
 
 class _Number(nn.Module):
@@ -143,7 +104,7 @@ class _Number(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.inner = _network(2, 1)
+        self.inner = small_network(2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         number: Tensor = self.inner(x)[:, 0] + x.square().sum(1) / 2
@@ -153,22 +114,22 @@ class _Number(nn.Module):
 def energy_based(size: Size) -> Figures:
     torch.manual_seed(0)
     model = Contrastive(_Number(), MALA(0.08), White((2,)), 1000, source(), moves=6)
-    fit(model, divergence, lambda k, g: model.draw(_data(k, g), g), _steps(size))
-    start = TARGET.sample(_count(size), source(7)).flip(0)
+    fit(model, divergence, lambda k, g: model.draw(data(k, g), g), steps(size))
+    start = TARGET.sample(count(size), source(7)).flip(0)
     x = chains(Density(model.network), MALA(0.08), start, 100, 1, source(5)).z[0]
-    return _figures(x, 0)
+    return figures(x, 0)
 
 
 def autoencoder(size: Size) -> Figures:
     torch.manual_seed(0)
-    model = Autoencoder(_network(2, 4), _network(2, 2), 2, (2,))
-    fit(model, bound, lambda k, g: model.draw(_data(k, g), g), _steps(size))
+    model = Autoencoder(small_network(2, 4), small_network(2, 2), 2, (2,))
+    fit(model, bound, lambda k, g: model.draw(data(k, g), g), steps(size))
     x = TARGET.sample(1000, source(12))
     lost = model.weighted_bound(x, 100, source(13)) - TARGET.energy(x, 0.0)
-    h = _noise(size)
+    h = noise(size)
     with torch.no_grad():
         drawn = model.decode(h) + model.log_std.exp() * unit_noise(len(h), (2,), source(5))
-    return _figures(drawn, 1, {"nats lost, bound of 100": lost.mean().item()})
+    return figures(drawn, 1, {"nats lost, bound of 100": lost.mean().item()})
 
 
 class _Moved(nn.Module):
@@ -176,7 +137,7 @@ class _Moved(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.inner = _network(2, 2)
+        self.inner = small_network(2, 2)
 
     def forward(self, h: Tensor) -> Tensor:
         moved: Tensor = h + self.inner(h)
@@ -185,57 +146,47 @@ class _Moved(nn.Module):
 
 def _contested(size: Size) -> Adversarial:
     torch.manual_seed(0)
-    discriminator = nn.Sequential(_network(2, 1), nn.Flatten(0))
+    discriminator = nn.Sequential(small_network(2, 1), nn.Flatten(0))
     model = Adversarial(_Moved(), discriminator, White((2,)))
-    fit(model, contest, lambda k, g: model.draw(_data(k, g), g), _steps(size), calm)
+    fit(model, contest, lambda k, g: model.draw(data(k, g), g), steps(size), calm)
     return model
 
 
 def adversarial(size: Size) -> Figures:
-    return _figures(_contested(size).sample(_count(size), source(5)), 1)
+    return figures(_contested(size).sample(count(size), source(5)), 1)
 
 
 def discriminated(size: Size) -> Figures:
     """White noise, weighed by a discriminator that was trained to tell it from data."""
     torch.manual_seed(0)
     wide = White((2,))
-    model = Adversarial(nn.Identity(), nn.Sequential(_network(2, 1), nn.Flatten(0)), wide, 0.0)
-    fit(model, contest, lambda k, g: model.draw(_data(k, g), g), _steps(size))
-    weighed = importance(wide + Told(model.discriminator), wide, 8 * _count(size), source(5))
-    return _figures(weighed.resample(source(6))[::8], 1, {"log Z": weighed.log_z})
-
-
-def _labelled(generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    x = TARGET.sample(128, generator)
-    return x, TARGET.responsibilities(x, 0.0).argmax(1)
-
-
-def _prior(size: Size) -> Denoiser:
-    torch.manual_seed(0)
-    model, loss = Preconditioned(_network(3, 2), SPREAD), Denoising(SPREAD)
-    fit(model, loss, lambda k, g: loss.draw(_data(k, g), g), _steps(size))
-    return Learned(model)
+    model = Adversarial(
+        nn.Identity(), nn.Sequential(small_network(2, 1), nn.Flatten(0)), wide, 0.0
+    )
+    fit(model, contest, lambda k, g: model.draw(data(k, g), g), steps(size))
+    weighed = importance(wide + Told(model.discriminator), wide, 8 * count(size), source(5))
+    return figures(weighed.resample(source(6))[::8], 1, {"log Z": weighed.log_z})
 
 
 def by_classifier(size: Size) -> Figures:
-    prior, loss = _prior(size), Recognising(Denoising(SPREAD))
-    network = _network(3, 2)
-    fit(network, loss, lambda k, g: loss.draw(*_labelled(g), g), _steps(size))
+    prior, loss = Learned(denoiser(size)), Recognising(Denoising(SPREAD))
+    network = small_network(3, 2)
+    fit(network, loss, lambda k, g: loss.draw(*labelled(g), g), steps(size))
     given = Conditioned(prior, Classified(loss.classifier(network), 0))
-    return _figures(_drawn(given, size, GRID, DPMpp2M()), GRID.steps, exact=LEFT)
+    return figures(carried(given, size, GRID, DPMpp2M()), GRID.steps, exact=LEFT)
 
 
 def by_label(size: Size) -> Figures:
     torch.manual_seed(0)
-    model, loss = Preconditioned(_network(5, 2), SPREAD), Dropping(Denoising(SPREAD))
+    model, loss = Preconditioned(small_network(5, 2), SPREAD), Dropping(Denoising(SPREAD))
 
     def draw(step: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        x, label = _labelled(generator)
+        x, label = labelled(generator)
         return loss.draw(x, torch.eye(2)[label], generator)
 
-    fit(model, loss, draw, _steps(size))
+    fit(model, loss, draw, steps(size))
     given = Learned(model, torch.eye(2)[:1])
-    return _figures(_drawn(given, size, GRID, DPMpp2M()), GRID.steps, exact=LEFT)
+    return figures(carried(given, size, GRID, DPMpp2M()), GRID.steps, exact=LEFT)
 
 
 def _mmd(measured: Measured, name: str) -> float:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from physgen.compositional import Composed, Corrected
-from physgen.gaussian import gaussian
 from physgen.grid import Grid, log_snr
 from physgen.kernel import ULA
 from physgen.meter import Metered
@@ -14,6 +13,7 @@ from physgen.predictor import Ancestral, DPMpp2M, Predictor
 from physgen.sampler import anneal, sample, unit_noise
 from physgen.testbeds import source
 from physgen.testbeds.catalog import Bed, Figures, Gate, Measured, Method, Size
+from physgen.testbeds.inverse import linear_posterior
 from physgen.testbeds.observations import observe
 from physgen.testbeds.quality import divergence, judge_mixture
 
@@ -56,12 +56,8 @@ def linear(size: Size) -> Figures:
     truth = torch.randn(1000, 2, generator=g, dtype=torch.float64)
     error = torch.randn(1000, COUNT, 2, generator=g, dtype=torch.float64)
     seen = truth[:, None] + error @ torch.linalg.cholesky(BED.noise).mT
-    joint = torch.cat([truth, seen.flatten(1)], 1)
-    pick = torch.eye(joint.shape[1], dtype=torch.float64)[2:]
-    tiny = 1e-6 * torch.eye(len(pick), dtype=torch.float64)
-    law = gaussian(joint.mean(0), joint.T.cov()).observe(pick, BED.observed.flatten(), tiny)
-    theta = law.normalised().marginalise(torch.arange(2))
-    return _figures(theta.sample(DRAWS * size.draws, source(6)))
+    law = linear_posterior(truth, seen.flatten(1), BED.observed.flatten())
+    return _figures(law.sample(DRAWS * size.draws, source(6)))
 
 
 def summed(moves: int) -> Callable[[Size], Figures]:
@@ -106,7 +102,7 @@ OBSERVATIONS = Bed(
         Method("one observation", "`testbeds.observations`", "closed form", one),
         Method(
             "linear MMSE from 1000 simulations",
-            "`gaussian.GaussianMixture.observe`",
+            "`testbeds.inverse.linear_posterior`",
             "least squares",
             linear,
         ),

@@ -93,3 +93,20 @@ def fitted(examples: Float[Tensor, "example dimension"], floor: float) -> Gaussi
     covariance = examples.T.cov()
     one = torch.eye(len(covariance), dtype=examples.dtype)
     return gaussian(examples.mean(0), covariance + floor**2 * one)
+
+
+def linear_posterior(
+    truth: Float[Tensor, "example dimension"],
+    seen: Float[Tensor, "example observation"],
+    observed: Float[Tensor, " observation"],
+) -> GaussianMixture:
+    """What was learned of truths and what is seen of them by a Gaussian of both, given one sight.
+
+    Its mean is the linear estimate of least mean square error.
+    """
+    joint = torch.cat([truth, seen], 1).double()
+    dimension = truth.shape[1]
+    pick = torch.eye(joint.shape[1], dtype=joint.dtype)[dimension:]
+    tiny = 1e-6 * torch.eye(len(pick), dtype=joint.dtype)
+    law = gaussian(joint.mean(0), joint.T.cov()).observe(pick, observed.double(), tiny)
+    return law.normalised().marginalise(torch.arange(dimension))
