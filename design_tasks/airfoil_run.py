@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from physgen import workers
+from physgen.checkpoint import fingerprint, load_tensors
 from physgen.datasets.airfoil import Airfoils
 from physgen.design_tasks import airfoil_view
 from physgen.design_tasks.airfoil_averaged import Averaged
@@ -380,7 +381,7 @@ def design_airfoils(options: AirfoilsOptions, progress: Progress) -> Verdict:
         method=options.way,
         options=plain(options, () if prior.route is None else WALKED),
         seed=options.seed,
-        versions=versions(),
+        versions={**versions(), "weights": fingerprint(load_tensors(options.weights)[0])},
         designs=options.designs,
         invalid_fraction=1 - judged.valid.mean().item(),
         figures=figures,

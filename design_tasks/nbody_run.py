@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from physgen.checkpoint import fingerprint, load_tensors
 from physgen.design_tasks import nbody_view
 from physgen.design_tasks.nbody import VARIANTS, Design, Judged, Motion, NBody
 from physgen.design_tasks.nbody_cindm import draw_cindm
@@ -173,7 +174,7 @@ def design_nbody(options: NBodyOptions, progress: Progress = SILENT) -> Verdict:
         method=options.method + (f" + {options.polish} polish" if options.polish else ""),
         options=plain(options, WALKED if isinstance(prior, Student) else ()),
         seed=options.seed,
-        versions=versions(),
+        versions={**versions(), "weights": fingerprint(load_tensors(options.weights)[0])},
         designs=options.designs,
         invalid_fraction=(judged.violation > 0).float().mean().item(),
         figures=_figures(judged),
