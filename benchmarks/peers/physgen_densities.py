@@ -9,11 +9,9 @@ from physgen.metric import Dense, Diagonal, Metric
 from physgen.sampler import chains
 from physgen.tuning import Tuned, tune
 
-KINDS: dict[str, tuple[type[Metric], float]] = {
-    "diagonal": (Diagonal, 0.2),
-    "dense": (Dense, 0.25),
-}
-"""Metrics, and how far a move goes in turns of the widest direction."""
+KINDS: dict[str, type[Metric]] = {"diagonal": Diagonal, "dense": Dense}
+TURN = 0.15
+"""How far a move goes, in turns of the widest direction; half of its momentum is kept for the next."""
 
 
 def density(name: str) -> Compiled:
@@ -46,9 +44,8 @@ def main() -> None:
     tuned: list[Tuned] = []
 
     def warm() -> None:
-        kernel = HMC(0.1, leapfrogs=8, jitter=0.3)
-        metric, turn = KINDS[question.metric]
-        found = tune(term, kernel, start, question.warmup, generator, metric=metric, turn=turn)
+        kernel, metric = HMC(0.1, leapfrogs=8, kept=0.5, jitter=0.3), KINDS[question.metric]
+        found = tune(term, kernel, start, question.warmup, generator, metric=metric, turn=TURN)
         tuned.append(found)
 
     def draw() -> tuple[Array, float]:
