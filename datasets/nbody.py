@@ -190,11 +190,17 @@ def load_motion(folder: Path) -> Motion:
     """All simulations of a folder, in box units.
 
     Raises:
-        ValueError: there is no data set, or a file of it is missing or damaged.
+        ValueError: there is no data set, it is none of discs, or a file of it is missing or damaged.
     """
     parts = []
     for path in files_of(folder, "physgen generate nbody"):
         data = store.read(path)
+        missing = {"position", "velocity"} - set(data.fields)
+        if missing or "box" not in data.parameters:
+            raise ValueError(
+                f"{path} holds '{data.name}', no discs in a box: "
+                "make those by 'physgen generate nbody'"
+            )
         both = (data.fields["position"].values, data.fields["velocity"].values)
         parts.append(torch.from_numpy(np.concatenate(both, -1)) / data.parameters["box"])
     return torch.cat(parts)

@@ -52,11 +52,10 @@ def simulate(case: Case, progress: Progress) -> Simulated:
     """Run a case, or take it up where it was stopped, and write what it found.
 
     Raises:
-        ValueError: an option makes no sense, or the folder holds the checkpoint of another run.
+        ValueError: the folder holds the checkpoint of another run, or too few steps come after the
+            transient.
         FloatingPointError: the flow blew up.
     """
-    if case.frames < 1 or not case.time > 0:
-        raise ValueError(f"a run needs a time and frames, got {case.time} and {case.frames}")
     out = writable_folder(case.out)
     began = time.perf_counter()
     progress.stage(f"{case.name}: preparing")
@@ -131,7 +130,8 @@ class _Kept:
     """A run on disk: all saved states and the forces so far."""
 
     def __init__(self, case: Case, path: Path) -> None:
-        self.kept = Kept(path, case.name, told(case))
+        decided = {name: value for name, value in told(case).items() if name != "since"}
+        self.kept = Kept(path, case.name, decided)  # since only reads what the run left
 
     def save(self, frames: Sequence[FlowState], record: Record, seconds: float) -> None:
         tensors = {

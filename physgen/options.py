@@ -4,6 +4,7 @@ Options are frozen dataclasses, some of whose fields are such themselves. A fiel
 called by both names, as in ``walk.levels``.
 """
 
+import math
 import shlex
 from collections.abc import Collection, Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -69,6 +70,24 @@ def check_default(options: "DataclassInstance", names: Collection[str], why: str
     for option, value in _changed(options):
         if option in names:
             raise ValueError(f"{why}: leave out {_words(option, value)[0]}, got {value}")
+
+
+def check_positive(options: "DataclassInstance", *names: str) -> None:
+    """Refuse numbers that must be positive and are not.
+
+    Arguments:
+        options: What was asked for.
+        names: Of the numbers, or of lists of them.
+
+    Raises:
+        ValueError: one of them is zero, negative, infinite or none.
+    """
+    for name in names:
+        value = getattr(options, name)
+        if not all(
+            0 < one < math.inf for one in (value if isinstance(value, tuple) else (value,))
+        ):
+            raise ValueError(f"{name} must be positive and finite, got {value}")
 
 
 def _within(name: str, names: Collection[str]) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 import xarray
 
-from physgen.datasets import store
+from physgen.datasets import equation, equations, store
 from physgen.datasets.nbody import (
     LAWS,
     NBodyData,
@@ -121,6 +121,14 @@ def test_a_foreign_file_is_refused_by_name(tmp_path: Path) -> None:
         file["tensor"] = np.zeros(3)
     with pytest.raises(ValueError, match=r"foreign\.h5 is an HDF5 file, but not of physgen"):
         describe(tmp_path / "foreign.h5")
+
+
+def test_data_of_something_else_are_no_motion_of_discs(tmp_path: Path) -> None:
+    equation.generate(equations.HeatData(simulations=2, points=16, frames=2, out=tmp_path))
+    with pytest.raises(
+        ValueError, match="holds 'heat', no discs in a box: make those by 'physgen"
+    ):
+        load_motion(tmp_path)
 
 
 def test_a_file_that_lacks_something_says_what(tmp_path: Path) -> None:
