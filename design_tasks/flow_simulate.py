@@ -1,6 +1,5 @@
 """``physgen simulate``: run a named flow, keep it, and set its figures beside published ones."""
 
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from physgen.datasets.flow import Flows, write_flows
 from physgen.datasets.vtk import write_vtk
 from physgen.design_tasks.flow_case import Case, Row, Run, begun
 from physgen.design_tasks.flow_view import What, film, save, sheet
-from physgen.design_tasks.kept import Kept
+from physgen.design_tasks.kept import Kept, told
 from physgen.files import writable_folder, write_json
 from physgen.progress import Progress
 from physgen.solvers.bodies import contours
@@ -92,13 +91,6 @@ def _told(row: Row) -> Row:
     value = row.value if row.value is not None and math.isfinite(row.value) else None
     half = row.half if row.half is not None and math.isfinite(row.half) else None
     return row._replace(value=value, half=half)
-
-
-def told(case: Case) -> dict[str, object]:
-    """The options as JSON can hold them, without the folder."""
-    options: dict[str, object] = json.loads(json.dumps(asdict(case), default=str))
-    options.pop("out")
-    return options
 
 
 def _run(case: Case, progress: Progress, out: Path, began: float) -> tuple[Run, float]:

@@ -24,8 +24,6 @@ class InspectOptions:
 
     path: Annotated[Path, tyro.conf.Positional]
     """The file or folder."""
-    json: bool = False
-    """Print JSON."""
 
 
 def describe(path: Path) -> dict[str, object]:

@@ -3,11 +3,23 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from physgen.checkpoint import load_tensors, save_tensors
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def told(case: "DataclassInstance") -> dict[str, object]:
+    """The options of a case as JSON can hold them, without the folder."""
+    options: dict[str, object] = json.loads(json.dumps(asdict(case), default=str))
+    options.pop("out")
+    return options
 
 
 class Kept:

@@ -49,6 +49,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
         ),
         (("distill", "burgers-tracking"), "one evaluation an interval as it is, and more do harm"),
         (("generate", "nbody", "--steps", "7"), "steps must be a multiple of stride, got 7 and 4"),
+        (("tasks", "foo"), "Unrecognized options: foo: see physgen tasks --help"),
         (("inspect", "nowhere"), "there is no file or folder nowhere"),
     ],
 )
@@ -117,14 +118,52 @@ def test_weights_that_are_not_finite_fail_with_one_line(
 def test_every_command_tells_its_options(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if words == ("tasks",):
-        assert main(words) == 0
-        assert "nbody" in capsys.readouterr().out
-        return
     with pytest.raises(SystemExit) as left:
         main([*words, "--help"])
     assert left.value.code == 0
-    assert f"physgen {' '.join(words)}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"physgen {' '.join(words)}" in said
+    assert ("--json " in said) == (words[0] in READ_BY_MACHINES)
+
+
+READ_BY_MACHINES = ("tasks", "design", "simulate", "verify", "inspect")
+"""First words of commands whose answer is JSON if asked for."""
+
+
+@pytest.mark.parametrize("first", sorted({one.words[0] for one in COMMANDS if one.words[1:]}))
+@pytest.mark.parametrize("asked", ["--help", "-h"])
+def test_a_first_word_tells_its_commands(
+    first: str, asked: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([first, asked]) == 0
+    said = capsys.readouterr()
+    told = [line.split()[1:3] for line in said.out.splitlines() if line.startswith("  physgen ")]
+    assert told == [list(one.words) for one in COMMANDS if one.words[0] == first]
+    assert not said.err
+
+
+def test_tasks_are_those_of_design(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tasks", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {one.words[1]: one.about for one in COMMANDS if one.words[0] == "design"}
+    assert main(["tasks"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(maxsplit=1) for line in lines] == [list(one) for one in told.items()]
+
+
+@pytest.mark.parametrize(
+    ("words", "then"),
+    [("design nbody", "begins anew"), ("train nbody", "takes up"), ("simulate darcy", "begins")],
+)
+def test_an_interrupted_command_says_whether_it_goes_on(
+    words: str, then: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("physgen.cli.parse", stop)
+    assert main(words.split()) == 130
+    assert f"interrupted: the same command {then}" in capsys.readouterr().err
 
 
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
