@@ -109,7 +109,7 @@ class NBodyData:
         for name in ("bodies", "simulations", "stride", "shard", "workers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.steps < 0 or self.steps % self.stride:
+        if self.steps < self.stride or self.steps % self.stride:
             raise ValueError(
                 f"steps must be a multiple of stride, got {self.steps} and {self.stride}"
             )

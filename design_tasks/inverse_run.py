@@ -45,6 +45,12 @@ LOOKS: dict[str, Callable[["InverseOptions"], Look]] = {
     "hole": lambda options: AroundHole(options.hole),
     "whole": lambda options: AroundHole(0.0),
 }
+HEEDED = {
+    "sensors": ("spread", "scattered", "stations"),
+    "blocks": ("coarse",),
+    "hole": ("hole",),
+}
+"""Options of some looks only, and of which."""
 WALKED = ("guidance.levels",)
 """Options that a distilled prior, which has levels of its own, does not heed."""
 
@@ -115,6 +121,8 @@ class InverseOptions:
         if not self.noise > 0:
             raise ValueError(f"noise must be positive, got {self.noise}")
         check_draws(self.draws)
+        unheeded = [name for name, looks in HEEDED.items() if self.look not in looks]
+        check_default(self, unheeded, f"a look that is {self.look} does not heed it")
 
     @property
     def count(self) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from physgen.checkpoint import load_tensors, save_tensors
+from physgen.checkpoint import load_kept, save_tensors
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -48,7 +48,7 @@ class Kept:
         """
         if not self.path.exists():
             return None
-        tensors, facts = load_tensors(self.path)
+        tensors, facts = load_kept(self.path)
         if facts.get("run") != self.mark:
             raise ValueError(
                 f"{self.path} is the checkpoint of a run with other options: "

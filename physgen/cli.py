@@ -14,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 # Threads that spin while they wait make small tensors many times slower on a busy machine.
@@ -74,20 +74,31 @@ class Command:
         return self.words[0] in RESUMED and self.words not in AT_ONCE
 
 
-def parse(
-    kind: Callable[..., Options], command: str, arguments: Arguments, about: str | None = None
-) -> Options:
+def parse(kind: type[Options], command: str, arguments: Arguments) -> Options:
     """The options of a command from its words.
-
-    Arguments:
-        kind: Of the options.
-        command: Its name, without ``physgen``.
-        arguments: The words behind the name.
-        about: What help says of the command; the docstring of its options if not given.
 
     Raises:
         ValueError: an option is unknown, or its value is none.
     """
+    return _sound(_read(kind, command, arguments))
+
+
+def ask(kind: type[Options], command: str, arguments: Arguments) -> tuple[Options, bool]:
+    """The options of a command, and whether its answer is for a machine.
+
+    Raises:
+        ValueError: an option is unknown, or its value is none.
+    """
+    from physgen.asked import Asked
+
+    asked = _read(Asked[kind], command, arguments, inspect.getdoc(kind))  # type: ignore[valid-type]
+    return _sound(asked.options), asked.json
+
+
+def _read(
+    kind: Callable[..., Options], command: str, arguments: Arguments, about: str | None = None
+) -> Options:
+    """Options from words; ``about`` is what help says, if it is not the docstring of their kind."""
     import tyro
 
     told, name = io.StringIO(), f"physgen {command}"
@@ -100,12 +111,13 @@ def parse(
         raise ValueError(_first_of(told.getvalue(), command)) from None
 
 
-def ask(kind: type[Options], command: str, arguments: Arguments) -> tuple[Options, bool]:
-    """The options of a command, and whether its answer is for a machine."""
-    from physgen.asked import Asked
+def _sound(options: Options) -> Options:
+    """The options themselves, if their numbers are."""
+    from physgen.options import check_numbers
 
-    asked = parse(Asked[kind], command, arguments, inspect.getdoc(kind))  # type: ignore[valid-type]
-    return asked.options, asked.json
+    assert is_dataclass(options) and not isinstance(options, type)
+    check_numbers(options)
+    return options
 
 
 def _first_of(box: str, command: str) -> str:
@@ -116,6 +128,10 @@ def _first_of(box: str, command: str) -> str:
     end = next((k for k in rules if k > start + 1), len(lines))
     said = " ".join(lines[start + 1 : end]).rstrip(".") or "the options cannot be read"
     said = re.sub(r"^Error parsing [A-Za-z]+: ", "", said)
+    said = re.sub(
+        r"invalid literal for int\(\) with base 10:", "a whole number is needed, got", said
+    )
+    said = said.replace("could not convert string to float:", "a number is needed, got")
     meant = [lines[k + 1].split()[0] for k, line in enumerate(lines[:-1]) if "Perhaps you" in line]
     hint = f"did you mean {meant[0]}?" if meant else f"see physgen {command} --help"
     return f"{said}: {hint}"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
+MOST_SEEDS = 2**62
+"""Seeds are smaller: some are counted on from the one that is given."""
+
 KIND = object()
 """Said of an option that is of another kind than by default, and called by it, as ``sharing:weights``."""
 
@@ -88,6 +91,57 @@ def check_positive(options: "DataclassInstance", *names: str) -> None:
             0 < one < math.inf for one in (value if isinstance(value, tuple) else (value,))
         ):
             raise ValueError(f"{name} must be positive and finite, got {value}")
+
+
+def check_least(options: "DataclassInstance", least: float, *names: str) -> None:
+    """Refuse numbers that are too small.
+
+    Arguments:
+        options: What was asked for.
+        least: The smallest that is allowed.
+        names: Of the numbers.
+
+    Raises:
+        ValueError: one of them is smaller, or none.
+    """
+    for name in names:
+        if not getattr(options, name) >= least:
+            raise ValueError(f"{name} must be at least {least:g}, got {getattr(options, name)}")
+
+
+def check_shares(options: "DataclassInstance", *names: str) -> None:
+    """Refuse shares of a whole that are none.
+
+    Arguments:
+        options: What was asked for.
+        names: Of the shares.
+
+    Raises:
+        ValueError: one of them is below 0 or above 1.
+    """
+    for name in names:
+        if not 0 <= getattr(options, name) <= 1:
+            raise ValueError(f"{name} must be between 0 and 1, got {getattr(options, name)}")
+
+
+def check_numbers(options: "DataclassInstance", outer: str = "") -> None:
+    """Refuse what no option can mean: a number that is none, a seed that no generator takes.
+
+    Arguments:
+        options: What was asked for.
+        outer: What the names of options begin with.
+
+    Raises:
+        ValueError: there is one.
+    """
+    for one in fields(options):
+        value, name = getattr(options, one.name), outer + one.name
+        if is_dataclass(value) and not isinstance(value, type):
+            check_numbers(value, f"{name}.")
+        elif one.name == "seed" and not 0 <= value < MOST_SEEDS:
+            raise ValueError(f"{name} must be from 0 to {MOST_SEEDS - 1}, got {value}")
+        elif isinstance(value, float) and math.isnan(value):
+            raise ValueError(f"{name} must be a number, got {value}")
 
 
 def _within(name: str, names: Collection[str]) -> list[str]:

@@ -78,6 +78,11 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
     with pytest.raises(ValueError, match=r"steps after since = 1\.99"):
         simulate(replace(case, since=1.99), Silent())
     assert (case.out / CHECKPOINT).exists(), "since only reads the record"
+    held = (case.out / CHECKPOINT).read_bytes()
+    (case.out / CHECKPOINT).write_bytes(held[:-100])
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors .*: remove it to begin anew"):
+        simulate(case, Silent())
+    (case.out / CHECKPOINT).write_bytes(held)
     parts = simulate(case, Silent())
     assert [row.value for row in parts.rows] == [row.value for row in whole.rows]
     one, two = (read_flows(tmp_path / name / "flow.h5") for name in ("whole", "parts"))
