@@ -14,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 # Threads that spin while they wait make small tensors many times slower on a busy machine.
@@ -96,8 +96,8 @@ def ask(kind: type[Options], command: str, arguments: Arguments) -> tuple[Option
 
 
 def _read(
-    kind: Callable[..., Options], command: str, arguments: Arguments, about: str | None = None
-) -> Options:
+    kind: Callable[..., Found], command: str, arguments: Arguments, about: str | None = None
+) -> Found:
     """Options from words; ``about`` is what help says, if it is not the docstring of their kind."""
     import tyro
 
@@ -113,10 +113,10 @@ def _read(
 
 def _sound(options: Options) -> Options:
     """The options themselves, if their numbers are."""
-    from physgen.options import check_numbers
+    from physgen.options import check_finite, check_seeds
 
-    assert is_dataclass(options) and not isinstance(options, type)
-    check_numbers(options)
+    check_finite(options)
+    check_seeds(options)
     return options
 
 

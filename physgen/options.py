@@ -59,6 +59,23 @@ def command(name: str, options: "DataclassInstance") -> str:
     return shlex.join([*words, *chosen])
 
 
+def check_finite(options: object) -> None:
+    """Refuse numbers that are none, unless they are the default.
+
+    Arguments:
+        options: A dataclass.
+
+    Raises:
+        ValueError: an option is not finite.
+    """
+    assert is_dataclass(options) and not isinstance(options, type)
+    for name, value in _changed(options):
+        values = value if isinstance(value, tuple) else (value,)
+        for one in values:
+            if isinstance(one, float) and not math.isfinite(one):
+                raise ValueError(f"{_words(name, value)[0]} must be a finite number, got {one}")
+
+
 def check_default(options: "DataclassInstance", names: Collection[str], why: str) -> None:
     """Refuse options that would have no say.
 
@@ -73,6 +90,22 @@ def check_default(options: "DataclassInstance", names: Collection[str], why: str
     for option, value in _changed(options):
         if option in names:
             raise ValueError(f"{why}: leave out {_words(option, value)[0]}, got {value}")
+
+
+def check_seeds(options: object) -> None:
+    """Refuse seeds that not every generator takes.
+
+    Arguments:
+        options: A dataclass.
+
+    Raises:
+        ValueError: there is one.
+    """
+    assert is_dataclass(options) and not isinstance(options, type)
+    for name, value in _changed(options):
+        if name.rpartition(".")[2] == "seed" and not 0 <= int(str(value)) < MOST_SEEDS:
+            flag, most = _words(name, value)[0], MOST_SEEDS - 1
+            raise ValueError(f"{flag} must be from 0 to {most}, got {value}")
 
 
 def check_positive(options: "DataclassInstance", *names: str) -> None:
@@ -122,26 +155,6 @@ def check_shares(options: "DataclassInstance", *names: str) -> None:
     for name in names:
         if not 0 <= getattr(options, name) <= 1:
             raise ValueError(f"{name} must be between 0 and 1, got {getattr(options, name)}")
-
-
-def check_numbers(options: "DataclassInstance", outer: str = "") -> None:
-    """Refuse what no option can mean: a number that is none, a seed that no generator takes.
-
-    Arguments:
-        options: What was asked for.
-        outer: What the names of options begin with.
-
-    Raises:
-        ValueError: there is one.
-    """
-    for one in fields(options):
-        value, name = getattr(options, one.name), outer + one.name
-        if is_dataclass(value) and not isinstance(value, type):
-            check_numbers(value, f"{name}.")
-        elif one.name == "seed" and not 0 <= value < MOST_SEEDS:
-            raise ValueError(f"{name} must be from 0 to {MOST_SEEDS - 1}, got {value}")
-        elif isinstance(value, float) and math.isnan(value):
-            raise ValueError(f"{name} must be a number, got {value}")
 
 
 def _within(name: str, names: Collection[str]) -> list[str]:
