@@ -198,7 +198,7 @@ def figures_table(title: str, rows: Sequence[Row], known: str) -> Table:
     """Figures of a run, each beside what is known of it and how."""
     grid = Table(title=title, box=box.SIMPLE)
     for name, side in (("", "left"), ("here", "right"), (known, "right"), ("off", "right")):
-        grid.add_column(name, justify="right" if side == "right" else "left")
+        grid.add_column(name, justify="right" if side == "right" else "left", no_wrap=bool(name))
     grid.add_column("source", style="dim")
     for row in rows:
         value = "none" if row.value is None else f"{row.value:.4f}"

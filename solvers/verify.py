@@ -401,6 +401,10 @@ def facts(study: Study, claims: Sequence[str] = ()) -> dict[str, object]:
     }
 
 
+WIDEST = len("-1.234e-05")
+"""Of the figures in a table."""
+
+
 def table(study: Study, claims: Sequence[str] = ()) -> Group:
     """All rows, what they converge to, and whether the claimed gains persist."""
     grid = Table(
@@ -410,8 +414,8 @@ def table(study: Study, claims: Sequence[str] = ()) -> Group:
         collapse_padding=True,
         title_justify="left",
     )
-    for heading in ("cells", "domain", *study.names):
-        grid.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("cells", "domain", *study.names):  # heads may be broken, numbers not
+        grid.add_column(heading, justify="right", min_width=min(len(heading), WIDEST))
     ordered = sorted(
         study.rows, key=lambda row: (row.domain != study.domain, row.domain, row.cells)
     )

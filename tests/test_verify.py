@@ -1,5 +1,6 @@
 """Refinement: manufactured series give back their limits, and gains of a grid are refused."""
 
+import io
 import itertools
 import json
 from collections.abc import Mapping
@@ -63,6 +64,15 @@ def test_the_facts_of_a_study_are_what_its_table_shows() -> None:
     assert found["figures"]["drag"]["order"] is None, "it is the same on all grids"
     assert found["claims"]["gain"] == {"holds": True, "reason": study.persists("gain").reason}
     assert [row["cells"] for row in found["rows"]] == [16, 24, 36, 16]
+
+
+def test_a_narrow_table_of_a_study_cuts_no_figure() -> None:
+    names = ("drag of both alone", "drag of the pair", "change of drag", "lift", "change of lift")
+    rows = [Row(n, 6.0, dict.fromkeys(names, -1.2345e-5 - 1e-5 / n**2)) for n in (16, 24, 36)]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table(Study(tuple(rows), 6.0)))
+    said = console.export_text()
+    assert "…" not in said and said.count("-1.238e-05") == len(names)
 
 
 def test_the_published_example() -> None:
