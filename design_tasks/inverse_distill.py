@@ -29,7 +29,6 @@ from physgen.design_tasks.inverse_prior import (
     PairDraw,
     load_prior,
     save_prior,
-    weights_of,
 )
 from physgen.distillation import Student
 from physgen.energy import wide
@@ -55,8 +54,8 @@ class InverseDistilling(Distilling):
     equation: str = "darcy"
     """darcy, navier-stokes or burgers; poisson and helmholtz are refused."""
     strides: tuple[int, ...] = (8,)
-    weights: Path = field(default_factory=lambda: weights_of("darcy"))
-    """The prior to begin with, by default the one of the equation that ships."""
+    weights: Path | None = None
+    """The prior to begin with; the one of the equation that ships if not given."""
     simulations: int = 2000
     """Pairs to make, of the first training seeds, that are given noise."""
     cases: int = 5
@@ -81,8 +80,7 @@ class InverseDistilling(Distilling):
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     def subject(self) -> "Fields":
-        usual = self.weights == weights_of("darcy")
-        return Fields(replace(self, weights=weights_of(self.equation)) if usual else self)
+        return Fields(self)
 
 
 @dataclass(frozen=True)

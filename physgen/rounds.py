@@ -109,8 +109,8 @@ class Distilling(abc.ABC):
     method: str = "progressive"
     """progressive (a student for its own levels) or consistency (one round; it tells where paths
     end, and draws noise anew at its levels)."""
-    weights: Path
-    """The prior to begin with."""
+    weights: Path | None
+    """The prior to begin with; None where the one that ships depends on other options."""
     schedule: Schedule = ROUND
     """How long and how fast each round is."""
     out: Path
