@@ -8,6 +8,7 @@ import abc
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen import __version__
+from physgen.asked import among
 from physgen.datasets import store
 from physgen.datasets.seeds import refuse_mixed
 from physgen.datasets.shards import Shard, files_of, write_shards
@@ -94,7 +96,7 @@ class NBodyData:
     """Solver steps of 1/60 s."""
     stride: int = 4
     """Steps between stored instants."""
-    start: str = "separate"
+    start: Annotated[str, among(LAWS)] = "separate"
     """separate (no overlaps) or cindm (whole pixels, overlaps kept)."""
     seed: int = 0
     """Seed of the first simulation; the others follow it."""

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from physgen import workers
+from physgen.asked import among
 from physgen.datasets.airfoil import Airfoils
 from physgen.design_tasks import airfoil_view
 from physgen.design_tasks.airfoil_averaged import Averaged
@@ -74,7 +76,7 @@ class AirfoilsOptions:
     """How many designs to draw."""
     seed: int = 0
     """Seed of everything random."""
-    method: str = "coupled"
+    method: Annotated[str, among((*METHODS, "unguided"))] = "coupled"
     """coupled; cindm (answers averaged on one flow); superposed (each as if it were alone); or
     unguided (drawn, nothing asked)."""
     candidates: int = 1

@@ -15,10 +15,12 @@ clean estimate is a product with a matrix, and nothing that could be learned wou
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from physgen.asked import among
 from physgen.corrected import Corrected, CorrectedDenoiser, Correcting
 from physgen.design_tasks.inverse import EQUATIONS, PROBLEMS, InverseTask, Spread, pairs
 from physgen.design_tasks.inverse_design import Guidance, draw
@@ -51,7 +53,7 @@ class InverseDistilling(Distilling):
     distil.
     """
 
-    equation: str = "darcy"
+    equation: Annotated[str, among(EQUATIONS)] = "darcy"
     """darcy, navier-stokes or burgers; poisson and helmholtz are refused."""
     strides: tuple[int, ...] = (8,)
     weights: Path | None = None

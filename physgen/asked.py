@@ -1,5 +1,6 @@
-"""What a command whose answer a machine may read is asked."""
+"""What commands are asked: names to choose from, and who reads the answer."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Generic, TypeVar
 
@@ -16,6 +17,11 @@ class Asked(Generic[Options]):
     """Of the command."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the result as JSON on standard output, and nothing else there."""
+
+
+def among(names: Iterable[str]) -> object:
+    """Said of an option that is one of some names, which help then shows."""
+    return tyro.conf.arg(metavar="{" + ",".join(names) + "}")
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,13 @@ def test_every_command_tells_its_options(
     assert ("--json " in said) == (words[0] in READ_BY_MACHINES)
 
 
+def test_help_shows_the_names_to_choose_from(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["design", "nbody", "--help"])
+    said = capsys.readouterr().out
+    assert "--variant {classic,moving}" in said and "--method {factor,mean,sum,cindm}" in said
+
+
 READ_BY_MACHINES = ("tasks", "design", "simulate", "verify", "inspect")
 """First words of commands whose answer is JSON if asked for."""
 
@@ -188,7 +195,7 @@ def test_an_interrupted_command_says_whether_it_goes_on(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("physgen.cli.parse", stop)
+    monkeypatch.setattr("physgen.cli._read", stop)
     assert main(words.split()) == 130
     assert f"interrupted: the same command {then}" in capsys.readouterr().err
 
