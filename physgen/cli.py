@@ -127,7 +127,7 @@ def _first_of(box: str, command: str) -> str:
     start = next((k for k, line in enumerate(lines) if line.startswith("─") or "─ " in line), 0)
     end = next((k for k in rules if k > start + 1), len(lines))
     said = " ".join(lines[start + 1 : end]).rstrip(".") or "the options cannot be read"
-    said = re.sub(r"^Error parsing [A-Za-z]+: ", "", said)
+    said = re.sub(r"^Error parsing [A-Za-z._]+: ", "", said)
     said = re.sub(
         r"invalid literal for int\(\) with base 10:", "a whole number is needed, got", said
     )

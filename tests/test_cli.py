@@ -77,6 +77,10 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
         (("distill", "nbody", "--slowed", "-1"), "slowed must be between 0 and 1, got -1.0"),
         (("train", "burgers-tracking", "--runs", "0"), "runs must be at least 1, got 0"),
         (("generate", "nbody", "--steps", "0"), "steps must be a multiple of stride, got 0 and 4"),
+        (
+            ("design", "inverse", "--guidance.levels", "0"),
+            "physgen: levels must be at least 1, got",
+        ),
         (("inspect", "nowhere"), "there is no file or folder nowhere"),
     ],
 )
