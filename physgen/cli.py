@@ -126,7 +126,8 @@ def _first_of(box: str, command: str) -> str:
     rules = [k for k, line in enumerate(lines) if not line.strip("─- ")]
     start = next((k for k, line in enumerate(lines) if line.startswith("─") or "─ " in line), 0)
     end = next((k for k in rules if k > start + 1), len(lines))
-    said = " ".join(lines[start + 1 : end]).rstrip(".") or "the options cannot be read"
+    within = [lines[k] for k in range(start + 1, end) if k not in rules]
+    said = " ".join(within).rstrip(".") or "the options cannot be read"
     said = re.sub(r"^Error parsing [A-Za-z._]+: ", "", said)
     said = re.sub(
         r"invalid literal for int\(\) with base 10:", "a whole number is needed, got", said
