@@ -15,7 +15,7 @@ Source: DiffPhyCon (Wei et al., 2024, https://arxiv.org/abs/2407.06494) and its 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from physgen import __version__
+from physgen.asked import among
 from physgen.datasets import store
 from physgen.datasets.seeds import TRAINING_SEEDS, refuse_mixed
 from physgen.datasets.shards import Shard, files_of, write_shards
@@ -112,7 +113,7 @@ FORCED: dict[str, bool] = {"everywhere": False, "outer": True}
 class BurgersControlData:
     """Velocities between walls under random forces (DiffPhyCon's data)."""
 
-    forced: str = "outer"
+    forced: Annotated[str, among(FORCED)] = "outer"
     """Where there is force: outer (the quarters next to the walls) or everywhere."""
     simulations: int = 20_000
     """How many."""

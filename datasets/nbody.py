@@ -8,6 +8,7 @@ import abc
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from physgen import __version__
+from physgen.asked import among
 from physgen.datasets import store
 from physgen.datasets.seeds import refuse_mixed
 from physgen.datasets.shards import Shard, files_of, write_shards
@@ -94,7 +96,7 @@ class NBodyData:
     """Solver steps of 1/60 s."""
     stride: int = 4
     """Steps between stored instants."""
-    start: str = "separate"
+    start: Annotated[str, among(LAWS)] = "separate"
     """separate (no overlaps) or cindm (whole pixels, overlaps kept)."""
     seed: int = 0
     """Seed of the first simulation; the others follow it."""
@@ -109,7 +111,7 @@ class NBodyData:
         for name in ("bodies", "simulations", "stride", "shard", "workers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.steps < 0 or self.steps % self.stride:
+        if self.steps < self.stride or self.steps % self.stride:
             raise ValueError(
                 f"steps must be a multiple of stride, got {self.steps} and {self.stride}"
             )
@@ -190,11 +192,17 @@ def load_motion(folder: Path) -> Motion:
     """All simulations of a folder, in box units.
 
     Raises:
-        ValueError: there is no data set, or a file of it is missing or damaged.
+        ValueError: there is no data set, it is none of discs, or a file of it is missing or damaged.
     """
     parts = []
     for path in files_of(folder, "physgen generate nbody"):
         data = store.read(path)
+        missing = {"position", "velocity"} - set(data.fields)
+        if missing or "box" not in data.parameters:
+            raise ValueError(
+                f"{path} holds '{data.name}', no discs in a box: "
+                "make those by 'physgen generate nbody'"
+            )
         both = (data.fields["position"].values, data.fields["velocity"].values)
         parts.append(torch.from_numpy(np.concatenate(both, -1)) / data.parameters["box"])
     return torch.cat(parts)

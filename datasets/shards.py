@@ -7,8 +7,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
+import h5py
+
 from physgen.datasets import store
+from physgen.datasets.seeds import refuse_mixed
 from physgen.files import write_json
+
+MANIFEST = "manifest.json"
 
 Options = TypeVar("Options")
 
@@ -30,7 +35,7 @@ def write_shards(
     scheduler: str,
     report: Callable[[int], None],
 ) -> list[Path]:
-    """Write those that are missing, and a manifest of all; one that lists more stays.
+    """Write those that are missing, and a manifest of these and all others of the folder.
 
     Arguments:
         folder: Of the manifest.
@@ -44,9 +49,11 @@ def write_shards(
         report: Told how many samples are there, after each shard.
 
     Raises:
-        ValueError: a shard was made by another recipe or of other seeds, or is damaged, or dask is
-            not installed.
+        ValueError: a shard was made by another recipe or of other seeds, or is damaged; the folder
+            holds data of another recipe, or some of these seeds in other files; or dask is not
+            installed.
     """
+    _listed(folder, recipe, wanted)  # refused before anything is written
     missing, done = [], 0
     for seeds, shard in wanted.items():
         if shard.path.exists():
@@ -59,36 +66,94 @@ def write_shards(
     for seeds in work.on(scheduler, missing) if scheduler else work.by(workers, missing):
         done += wanted[seeds].samples
         report(done)
-    files = [shard.path for shard in wanted.values()]
-    names, manifest = [file.name for file in files], folder / "manifest.json"
-    if not _begins(manifest, recipe, names):
-        write_json(manifest, {"recipe": recipe, "files": names})
-    return files
+    listed = _listed(folder, recipe, wanted)
+    write_json(folder / MANIFEST, {"recipe": recipe, "files": listed})
+    return [shard.path for shard in wanted.values()]
 
 
-def _begins(manifest: Path, recipe: Mapping[str, object], names: list[str]) -> bool:
-    """Whether a manifest lists these files already, and perhaps more of the same behind them."""
-    if not manifest.is_file():
-        return False
-    found = json.loads(manifest.read_text())
-    same: bool = found["recipe"] == json.loads(json.dumps(recipe))
-    return same and found["files"][: len(names)] == names
+def _listed(
+    folder: Path, recipe: Mapping[str, object], wanted: Mapping[range, Shard]
+) -> list[str]:
+    """The files of a folder by their seeds: the wanted ones, and those of its manifest.
+
+    A file all of whose seeds are in a wanted one gives way to it.
+
+    Raises:
+        ValueError: the manifest is of another recipe, or one of its files holds some of the wanted
+            seeds, and others.
+    """
+    files = {seeds: shard.path.name for seeds, shard in wanted.items()}
+    if (folder / MANIFEST).is_file():
+        manifest = read_manifest(folder)
+        _refuse_other(folder, manifest.recipe, json.loads(json.dumps(recipe)))
+        for name in manifest.files:
+            if name in files.values():
+                continue
+            seeds = _seeds(folder / name)
+            met = [new for new in wanted if new.start < seeds.stop and seeds.start < new.stop]
+            if all(new.start <= seeds.start and seeds.stop <= new.stop for new in met):
+                if not met:
+                    files[seeds] = name
+                continue
+            raise ValueError(
+                f"{folder / name} holds the seeds {_span(seeds)}, and {wanted[met[0]].path.name} "
+                f"would hold {_span(met[0])}, some of them twice: ask for as many --simulations of "
+                "the same --shard, begin behind them with --seed, or choose another --out"
+            )
+    order = sorted(files, key=lambda seeds: seeds.start)
+    refuse_mixed(order[0].start, order[-1].stop - order[0].start)
+    return [files[seeds] for seeds in order]
+
+
+def _seeds(path: Path) -> range:
+    """The seeds of a file, which follow one another."""
+    with _whole(path) as file:
+        held = store.seeds(file)
+    return range(int(held[0]), int(held[-1]) + 1)
+
+
+def _span(seeds: range) -> str:
+    return f"{seeds.start} to {seeds.stop - 1}"
+
+
+def _whole(path: Path) -> h5py.File:
+    """An open shard.
+
+    Raises:
+        ValueError: it is missing or damaged; the message says what to do.
+    """
+    try:
+        return store.opened(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}: remove it, and ask for its seeds, to have it made anew"
+        ) from error
 
 
 def check_recipe(path: Path, recipe: Mapping[str, object], seeds: range) -> None:
     """Raises a ValueError if the file was made otherwise, or of other seeds."""
-    with store.opened(path) as file:
+    with _whole(path) as file:
         found, held = store.recipe(file), store.seeds(file).tolist()
     if held != list(seeds):
         raise ValueError(
-            f"{path} must hold the seeds {seeds.start} to {seeds.stop - 1}, got {held[0]} to "
+            f"{path} must hold the seeds {_span(seeds)}, got {held[0]} to "
             f"{held[-1]}: was it renamed? Choose another --out, or remove it"
         )
-    if found != recipe:
-        differing = [k for k in {**recipe, **found} if found.get(k) != recipe.get(k)]
+    _refuse_other(path, found, recipe)
+
+
+def _refuse_other(place: Path, found: Mapping[str, object], recipe: Mapping[str, object]) -> None:
+    """Raises a ValueError if what is there was made by another recipe."""
+    differing = {**recipe, **found}
+    told = [
+        f"{name} is {found.get(name)}, not {recipe.get(name)}"
+        for name in differing
+        if found.get(name) != recipe.get(name)
+    ]
+    if told:
         raise ValueError(
-            f"{path} was made by another recipe ({', '.join(differing)} differ): choose another "
-            "--out, or remove it"
+            f"{place} was made by another recipe ({'; '.join(told)}): choose another --out, or "
+            "remove it"
         )
 
 
@@ -130,15 +195,38 @@ class Work(Generic[Options]):
                 yield running[finished]
 
 
+class Manifest(NamedTuple):
+    """What a folder of data holds."""
+
+    recipe: dict[str, object]
+    files: list[str]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder that has one.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    path = folder / MANIFEST
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return Manifest(dict(found["recipe"]), [str(name) for name in found["files"]])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is no list of data files ({error}): remove it, and ask for the data again; "
+            "files that are whole are kept"
+        ) from error
+
+
 def files_of(folder: Path, command: str) -> list[Path]:
     """The files of a finished data set.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or its list is damaged.
     """
-    manifest = folder / "manifest.json"
-    if not manifest.is_file():
+    if not (folder / MANIFEST).is_file():
         raise ValueError(
             f"{folder} holds no finished data set: make one with '{command} --out {folder}'"
         )
-    return [folder / name for name in json.loads(manifest.read_text())["files"]]
+    return [folder / name for name in read_manifest(folder).files]

@@ -31,6 +31,7 @@ from physgen.design_tasks.airfoil_decode import points
 from physgen.design_tasks.airfoil_prior import SHAPE, AirfoilPrior, Estimate
 from physgen.energy import Precision, Score
 from physgen.layout import Layout
+from physgen.options import check_least
 from physgen.shapes import Level, Sample
 
 Bodies = Float[Tensor, "batch body x y"]
@@ -188,6 +189,9 @@ class PlaceLaw:
     """Its standard deviation."""
     across: float = 0.2
     """Standard deviation across the stream."""
+
+    def __post_init__(self) -> None:
+        check_least(self, 0, "gap", "spread", "across")
 
     def of(self, unit: Float[Tensor, "batch step 2"]) -> Places:
         """Places from numbers of unit variance; the first is at (0, 0)."""

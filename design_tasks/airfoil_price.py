@@ -4,7 +4,7 @@ All are of clean samples, and differentiable: they guide a prior, refine what it
 by the true solver alike.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from torch import Tensor
 from physgen.design_tasks.airfoil_formation import seen_from
 from physgen.design_tasks.airfoil_prior import CELL
 from physgen.design_tasks.airfoils import Formations
+from physgen.options import check_least, check_shares
 from physgen.shapes import PerSample
 from physgen.solvers.sections import kulfan
 
@@ -35,6 +36,10 @@ class Prices:
     """For each squared standard deviation from the mean of real sections, once decoded."""
     share: float = 0.3
     """At most this share of the cost is taken off at a level."""
+
+    def __post_init__(self) -> None:
+        check_least(self, 0, *(one.name for one in fields(self)))
+        check_shares(self, "share")
 
 
 def price(task: Formations, prices: Prices, force: Tensor) -> PerSample:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from physgen import workers
+from physgen.asked import among
 from physgen.checkpoint import fingerprint, load_tensors
 from physgen.datasets.airfoil import Airfoils
 from physgen.design_tasks import airfoil_view
@@ -93,7 +95,7 @@ class AirfoilsOptions:
     """How many designs to draw."""
     seed: int = 0
     """Seed of everything random."""
-    method: str = "coupled"
+    method: Annotated[str, among((*METHODS, "unguided"))] = "coupled"
     """coupled; cindm (answers averaged on one flow); superposed (each as if it were alone); or
     unguided (drawn, nothing asked)."""
     candidates: int = 1

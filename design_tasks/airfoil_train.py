@@ -22,7 +22,7 @@ from physgen.design_tasks.airfoil_prior import (
     scaled,
 )
 from physgen.files import writable_folder, write_json
-from physgen.options import command
+from physgen.options import check_least, check_shares, command
 from physgen.training import Report, Schedule, Trainer, draw_curve, processes
 
 LEVELS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -51,6 +51,10 @@ class AirfoilTraining:
     """What it learns to tell."""
     out: Path = Path("runs/train-airfoil")
     """Folder for checkpoint, loss log, curve and weights."""
+
+    def __post_init__(self) -> None:
+        check_least(self, 1, "simulations", "workers")
+        check_shares(self, "held_out")
 
 
 def train_airfoil(options: AirfoilTraining, report: Callable[[int], Report]) -> Path:

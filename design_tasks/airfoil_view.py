@@ -65,7 +65,7 @@ def draw_best(
             )
         else:
             axis.set_title(
-                f"airfoil {k} alone, turned by {float(judged.turn[best]):+.1f}°", fontsize=9
+                f"airfoil {k - 1} alone, turned by {float(judged.turn[best]):+.1f}°", fontsize=9
             )
     assert shown is not None
     bar = canvas.colorbar(shown, ax=axes, shrink=0.6, aspect=30)

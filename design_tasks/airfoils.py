@@ -163,10 +163,10 @@ class Formations:
     def __post_init__(self) -> None:
         if self.bodies < 1:
             raise ValueError(f"a formation has at least one airfoil, got {self.bodies}")
-        if not 100 <= self.reynolds <= 1000:
+        if not 200 <= self.reynolds <= 1000:
             raise ValueError(
-                f"the Reynolds number must be from 100 to 1000, got {self.reynolds}: the prior "
-                "knows 200 to 1000, and flows beyond are not two-dimensional"
+                f"the Reynolds number must be from 200 to 1000, got {self.reynolds}: the prior "
+                "knows no other, and flows beyond are not two-dimensional"
             )
         if not -HIGHEST <= self.lift <= HIGHEST:
             raise ValueError(

@@ -3,10 +3,12 @@
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from physgen.asked import among
 from physgen.checkpoint import fingerprint
 from physgen.design_tasks.burgers_control import SETTINGS, BurgersControl, Judged
 from physgen.design_tasks.burgers_design import (
@@ -39,7 +41,7 @@ ASKINGS: dict[str, Asking] = {"told": Told(), "inpainted": Inpainted(3)}
 class BurgersOptions:
     """Force a velocity between walls from one state to another (DiffPhyCon's problem)."""
 
-    setting: str = "fo-pc"
+    setting: Annotated[str, among(SETTINGS)] = "fo-pc"
     """fo-pc, po-fc or po-pc: full or partial observation, full or partial control."""
     designs: int = 50
     """Test targets, one design for each."""
@@ -47,12 +49,12 @@ class BurgersOptions:
     """Seed of everything random but the targets."""
     skip: int = 0
     """Test targets to leave out before the first."""
-    method: str = "flow"
+    method: Annotated[str, among(METHODS)] = "flow"
     """flow (straight lines, Euler) or diffusion (DPM-Solver++ 2M), from the same weights; a distilled
     prior has a way of its own."""
     evaluations: int = 8
     """Of the network for each design; a distilled prior has its own number."""
-    known: str = "told"
+    known: Annotated[str, among(ASKINGS)] = "told"
     """told (the network is told the states) or inpainted (they are put into its samples)."""
     gamma: float = 1.0
     """Exponent of the prior density of forces, DiffPhyCon's reweighting."""

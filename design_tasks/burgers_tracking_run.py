@@ -3,11 +3,13 @@
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from physgen.asked import among
 from physgen.checkpoint import fingerprint
 from physgen.datasets import store
 from physgen.datasets.burgers_control import Driven, stored
@@ -39,7 +41,7 @@ from physgen.verdict import Baseline, Figure, Verdict, figure, versions
 class TrackingOptions:
     """Make a velocity between walls follow another one under noise (CL-DiffPhyCon's problem)."""
 
-    reach: str = "full"
+    reach: Annotated[str, among(REACHES)] = "full"
     """full or outer: where a force may act, everywhere or in the outer quarters."""
     targets: int = 50
     """Test trajectories to follow."""

@@ -18,7 +18,7 @@ from physgen.design_tasks.burgers_tracking_prior import (
     save_prior,
 )
 from physgen.files import writable_folder
-from physgen.options import command
+from physgen.options import check_least, command
 from physgen.priors import train_prior
 from physgen.training import Report, Schedule, Trainer, processes
 
@@ -43,6 +43,9 @@ class TrackingTraining:
     """The solver's part in the loss."""
     out: Path = Path("runs/train-burgers-tracking")
     """Folder for checkpoint, loss log, curve and weights."""
+
+    def __post_init__(self) -> None:
+        check_least(self, 1, "runs")
 
 
 def train_tracking(options: TrackingTraining, report: Callable[[int], Report]) -> Path:

@@ -19,7 +19,7 @@ from physgen.design_tasks.burgers_prior import (
     save_prior,
 )
 from physgen.files import writable_folder
-from physgen.options import command
+from physgen.options import check_least, command
 from physgen.preconditioned import Preconditioned
 from physgen.priors import begun_with, train_prior
 from physgen.training import Report, Schedule, Trainer, processes
@@ -45,6 +45,9 @@ class BurgersTraining:
     """Weights of the same network to begin with; random if not given."""
     out: Path = Path("runs/train-burgers-control")
     """Folder for checkpoint, loss log, curve and weights."""
+
+    def __post_init__(self) -> None:
+        check_least(self, 1, "runs")
 
 
 def train_burgers(options: BurgersTraining, report: Callable[[int], Report]) -> Path:

@@ -26,29 +26,42 @@ def draw_designs(path: Path, task: BurgersControl, drawn: Drawn, judged: Judged)
     canvas = Canvas(figsize=(11.5, 2.7 * count + 0.3), layout="constrained")
     axes = canvas.subplots(count, 3, squeeze=False, width_ratios=(1, 1, 1.15))
     for (left, middle, right), name, design in zip(axes, names, chosen, strict=True):
-        force = task.allowed(drawn.force)[design, :, 0]
-        _over_time(canvas, left, force, "force $w$ [m/s²]")
+        force, velocity = task.allowed(drawn.force)[design, :, 0], judged.simulated[design, :, 0]
+        intervals = len(force)
+        _over_time(canvas, left, force, (0.0, 1.0))
+        _over_time(canvas, middle, velocity, (-0.5 / intervals, 1 + 0.5 / intervals))
         left.set_ylabel(f"{name}\ntime [s]")
-        _over_time(canvas, middle, judged.simulated[design, :, 0], "velocity $u$ [m/s]")
         _ends(right, task, drawn, judged, design)
+    for axis, title in zip(axes[0], ("force $w$ [m/s²]", "velocity $u$ [m/s]"), strict=False):
+        axis.set_title(title, fontsize=10)
     for axis in axes[-1]:
         axis.set_xlabel("x [m]")
     _save(canvas, path)
 
 
-def _over_time(canvas: Canvas, axis: Axes, values: Tensor, label: str) -> None:
+def _over_time(canvas: Canvas, axis: Axes, values: Tensor, between: tuple[float, float]) -> None:
+    """Values over the second that a design takes.
+
+    Arguments:
+        values: One row for each interval or instant, at the points between the walls.
+        between: Where the first row begins and the last one ends, in s. A row of instants reaches
+            half an interval before and behind each.
+    """
+    edge = 0.5 / (values.shape[1] + 1)
     most = max(values.abs().max().item(), 1e-6)
     shown = axis.imshow(
         values.numpy(),
         origin="lower",
         aspect="auto",
-        extent=(0, 1, 0, 1),
+        extent=(edge, 1 - edge, *between),
         cmap="RdBu_r",
         vmin=-most,
         vmax=most,
         interpolation="nearest",
     )
-    canvas.colorbar(shown, ax=axis, label=label)
+    axis.set_xlim(0, 1)
+    axis.set_ylim(0, 1)
+    canvas.colorbar(shown, ax=axis)
 
 
 def _ends(axis: Axes, task: BurgersControl, drawn: Drawn, judged: Judged, design: int) -> None:
@@ -64,6 +77,7 @@ def _ends(axis: Axes, task: BurgersControl, drawn: Drawn, judged: Judged, design
     axis.plot(place, claimed, color=COLOURS[2], lw=1, ls="--", label="as the prior has it")
     axis.set_title(f"$J$ = {judged.objective[design].item():.2g} m²/s²", fontsize=9)
     axis.set_xlim(0, 1)
+    axis.set_ylabel("velocity $u$ [m/s]")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(fontsize=7, frameon=False)
 

@@ -1,6 +1,5 @@
 """``physgen simulate`` of an equation: run it, keep it, and set figures beside what is known."""
 
-import json
 import time
 from dataclasses import asdict, dataclass
 
@@ -17,7 +16,7 @@ from physgen.design_tasks.equation_view import sheet
 from physgen.design_tasks.flow_case import Row
 from physgen.design_tasks.flow_simulate import figures_table
 from physgen.design_tasks.flow_view import save
-from physgen.design_tasks.kept import Kept
+from physgen.design_tasks.kept import Kept, told
 from physgen.files import write_json
 from physgen.progress import Progress
 from physgen.results import simulation_folder
@@ -57,7 +56,7 @@ def simulate(case: EquationCase, progress: Progress) -> SimulatedEquation:
     points = tuple(len(line) for line in setting.places.values())
     progress.stage(f"{case.name}: {' x '.join(map(str, points))} points")
     with torch.no_grad():
-        kept = Kept(out / CHECKPOINT, case.name, _told(case))
+        kept = Kept(out / CHECKPOINT, case.name, told(case))
         trajectory, before = march(case, setting, progress, kept)
         rows = case.figures(trajectory)
     progress.stage("pictures and files")
@@ -67,7 +66,7 @@ def simulate(case: EquationCase, progress: Progress) -> SimulatedEquation:
     series = write_images(out / "vtk", fields, 0)
     found = SimulatedEquation(
         case=case.name,
-        options=_told(case),
+        options=told(case),
         rows=rows,
         seconds=before + time.perf_counter() - began,
         steps=case.frames * case.steps,
@@ -108,13 +107,6 @@ def march(
     return torch.stack(states, 1), before
 
 
-def _told(case: EquationCase) -> dict[str, object]:
-    """The options as JSON can hold them, without the folder."""
-    options: dict[str, object] = json.loads(json.dumps(asdict(case), default=str))
-    options.pop("out")
-    return options
-
-
 def to_fields(case: EquationCase, setting: Setting, trajectory: Tensor) -> Fields:
     """The run as the native file holds it, in single precision."""
     channels = trajectory.float().cpu().unbind(2)
@@ -126,7 +118,7 @@ def to_fields(case: EquationCase, setting: Setting, trajectory: Tensor) -> Field
         values={name: one.numpy() for name, one in zip(setting.units, channels, strict=True)},
         units=setting.units,
         parameters={**case.facts, "dt": case.step},
-        recipe={"case": case.name, "options": _told(case), "versions": versions()},
+        recipe={"case": case.name, "options": told(case), "versions": versions()},
         seed=np.asarray([setting.seed], np.int64),
         side=setting.side,
         centring=setting.centring,

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from physgen.options import check_positive
 from physgen.solvers.bodies import Body
 from physgen.solvers.fluid import Flow, FlowState
 from physgen.solvers.forces import coefficients, pressure_force
@@ -123,6 +124,23 @@ class Case(abc.ABC):
     """Compute in double precision."""
     compile: bool
     """Compile the step first: a minute to begin with, then about three times as fast."""
+
+    def check(self, *names: str, since: float = 0.0) -> None:
+        """Refuse what cannot be run, before it is.
+
+        Arguments:
+            names: Of the numbers that must be positive, besides time and frames.
+            since: When the transient is over.
+
+        Raises:
+            ValueError: a number is not positive, or no time is left after the transient.
+        """
+        check_positive(self, "time", "frames", *names)
+        if not 0 <= since < self.time:
+            raise ValueError(
+                f"since must lie within the time of {self.time:g}, got {since:g}: "
+                "lower --since, or run longer with --time"
+            )
 
     @property
     @abc.abstractmethod

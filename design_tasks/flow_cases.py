@@ -22,6 +22,7 @@ from physgen.design_tasks.flow_case import (
     force_rows,
     push,
 )
+from physgen.options import check_positive
 from physgen.solvers.advection import Central
 from physgen.solvers.bodies import Body, Circle, NoBody, Polygon, Several
 from physgen.solvers.fluid import Buoyancy, Fixed, Flow, FlowState
@@ -43,6 +44,9 @@ class Stream:
     """Of the domain."""
     upstream: float = 5.0
     """From the inflow to the body."""
+
+    def __post_init__(self) -> None:
+        check_positive(self, "cells", "width", "height", "upstream")
 
     def grid(self) -> Grid:
         nx, ny = even(self.width * self.cells), even(self.height * self.cells)
@@ -90,6 +94,7 @@ class Cylinder(Case):
     compile: bool = False
 
     def __post_init__(self) -> None:
+        self.check("reynolds", since=self.since)
         if self.lead < 0:
             raise ValueError(f"lead must not be negative, got {self.lead}")
         if self.lead:
@@ -174,6 +179,9 @@ class Airfoil(Case):
     double: bool = False
     compile: bool = False
 
+    def __post_init__(self) -> None:
+        self.check("reynolds", since=self.since)
+
     @property
     def name(self) -> str:
         return "airfoil"
@@ -245,6 +253,9 @@ class Tandem(Case):
     double: bool = False
     compile: bool = False
 
+    def __post_init__(self) -> None:
+        self.check("reynolds", "spacing", since=self.since)
+
     @property
     def name(self) -> str:
         return "tandem"
@@ -301,6 +312,9 @@ class Cavity(Case):
     out: Path = Path("runs/cavity")
     double: bool = False
     compile: bool = False
+
+    def __post_init__(self) -> None:
+        self.check("reynolds", "cells")
 
     @property
     def name(self) -> str:
@@ -416,6 +430,9 @@ class Channel(Case):
     double: bool = False
     compile: bool = False
 
+    def __post_init__(self) -> None:
+        self.check("reynolds", "cells", since=self.since)
+
     @property
     def name(self) -> str:
         return "channel"
@@ -464,6 +481,9 @@ class Vortex(Case):
     double: bool = True
     compile: bool = False
 
+    def __post_init__(self) -> None:
+        self.check("reynolds", "cells")
+
     @property
     def name(self) -> str:
         return "vortex"
@@ -506,6 +526,9 @@ class Plume(Case):
     out: Path = Path("runs/plume")
     double: bool = False
     compile: bool = False
+
+    def __post_init__(self) -> None:
+        self.check("cells")
 
     @property
     def name(self) -> str:
@@ -565,6 +588,9 @@ class Formation(Case):
     double: bool = False
     compile: bool = False
     out: Path = Path("runs/formation")
+
+    def __post_init__(self) -> None:
+        self.check("reynolds", "cells")
 
     @classmethod
     def of(cls, airfoils: Airfoils, reynolds: float, cells: int, out: Path) -> "Formation":

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from physgen.design_tasks.flow_case import even
 from physgen.files import write_json
+from physgen.options import check_positive
 from physgen.progress import Progress
 from physgen.results import simulation_folder
 from physgen.solvers.bodies import Number, Polygon
@@ -98,6 +99,19 @@ class Lilypad:
     out: Path = Path("runs/lilypad")
     """Folder of the results."""
 
+    def __post_init__(self) -> None:
+        check_positive(self, "finest", "gap", "length", "reynolds", "cells")
+        if not 0 <= self.since < self.time:
+            raise ValueError(
+                f"the mean needs some time after {self.since}, got a time of {self.time}"
+            )
+        end = self.leader + CHORD * (1.75 + self.gap)
+        if self.leader < 0.25 * CHORD + 4 or end > SIDE - 4:
+            raise ValueError(
+                f"the foils reach from {self.leader - 0.25 * CHORD:g} to {end:g} cells, but must "
+                f"stay within 4 and {SIDE - 4}: move the leader, or narrow the gap"
+            )
+
     @property
     def name(self) -> str:
         return "lilypad"
@@ -146,24 +160,8 @@ def simulate(options: Lilypad, progress: Progress) -> Report:
     """Compute all set-ups and write ``simulation.json``.
 
     Raises:
-        ValueError: an option makes no sense.
         FloatingPointError: a flow blew up.
     """
-    if not 0 <= options.since < options.time:
-        raise ValueError(
-            f"the mean needs some time after {options.since}, got a time of {options.time}"
-        )
-    if options.finest < 1 or not options.gap > 0 or not options.length > 0:
-        raise ValueError(
-            "finest must be at least 1, gap and length positive, got "
-            f"{options.finest}, {options.gap:g} and {options.length:g}"
-        )
-    end = options.leader + CHORD * (1.75 + options.gap)
-    if options.leader < 0.25 * CHORD + 4 or end > SIDE - 4:
-        raise ValueError(
-            f"the foils reach from {options.leader - 0.25 * CHORD:g} to {end:g} cells, but must "
-            f"stay within 4 and {SIDE - 4}: move the leader, or narrow the gap"
-        )
     out = simulation_folder(options.out)
     began = time.perf_counter()
     found = []

@@ -1,6 +1,5 @@
 """``physgen simulate``: run a named flow, keep it, and set its figures beside published ones."""
 
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from physgen.datasets.flow import Flows, write_flows
 from physgen.datasets.vtk import write_vtk
 from physgen.design_tasks.flow_case import Case, Row, Run, begun
 from physgen.design_tasks.flow_view import What, film, save, sheet
-from physgen.design_tasks.kept import Kept
+from physgen.design_tasks.kept import Kept, told
 from physgen.files import write_json
 from physgen.progress import Progress
 from physgen.results import simulation_folder
@@ -53,11 +52,10 @@ def simulate(case: Case, progress: Progress) -> Simulated:
     """Run a case, or take it up where it was stopped, and write what it found.
 
     Raises:
-        ValueError: an option makes no sense, or the folder holds the checkpoint of another run.
+        ValueError: the folder holds the checkpoint of another run, or too few steps come after the
+            transient.
         FloatingPointError: the flow blew up.
     """
-    if case.frames < 1 or not case.time > 0:
-        raise ValueError(f"a run needs a time and frames, got {case.time} and {case.frames}")
     out = simulation_folder(case.out)
     began = time.perf_counter()
     progress.stage(f"{case.name}: preparing")
@@ -96,13 +94,6 @@ def _told(row: Row) -> Row:
     return row._replace(value=value, half=half)
 
 
-def told(case: Case) -> dict[str, object]:
-    """The options as JSON can hold them, without the folder."""
-    options: dict[str, object] = json.loads(json.dumps(asdict(case), default=str))
-    options.pop("out")
-    return options
-
-
 def _run(case: Case, progress: Progress, out: Path, began: float) -> tuple[Run, float]:
     """The run, and the seconds that were spent on it before it was last stopped."""
     like = torch.zeros(1, dtype=torch.float64 if case.double else torch.float32)
@@ -132,7 +123,8 @@ class _Kept:
     """A run on disk: all saved states and the forces so far."""
 
     def __init__(self, case: Case, path: Path) -> None:
-        self.kept = Kept(path, case.name, told(case))
+        decided = {name: value for name, value in told(case).items() if name != "since"}
+        self.kept = Kept(path, case.name, decided)  # since only reads what the run left
 
     def save(self, frames: Sequence[FlowState], record: Record, seconds: float) -> None:
         tensors = {
@@ -207,7 +199,7 @@ def figures_table(title: str, rows: Sequence[Row], known: str) -> Table:
     """Figures of a run, each beside what is known of it and how."""
     grid = Table(title=title, box=box.SIMPLE)
     for name, side in (("", "left"), ("here", "right"), (known, "right"), ("off", "right")):
-        grid.add_column(name, justify="right" if side == "right" else "left")
+        grid.add_column(name, justify="right" if side == "right" else "left", no_wrap=bool(name))
     grid.add_column("source", style="dim")
     for row in rows:
         value = "none" if row.value is None else f"{row.value:.4f}"

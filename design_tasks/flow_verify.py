@@ -15,6 +15,7 @@ from torch import Tensor
 from physgen.design_tasks.flow_case import even
 from physgen.design_tasks.flow_cases import foil
 from physgen.files import writable_folder
+from physgen.options import check_positive
 from physgen.progress import Progress
 from physgen.solvers import boltzmann
 from physgen.solvers.bodies import Body, Several
@@ -53,9 +54,13 @@ class PairOptions:
     def __post_init__(self) -> None:
         if not 0 < self.since < self.time:
             raise ValueError(f"since must lie within the time, got {self.since} and {self.time}")
-        if not self.gap > 0:
-            raise ValueError(f"gap must be positive, got {self.gap}")
+        check_positive(self, "gap", "reynolds", "cells", "heights")
+        if self.lattice < 0:
+            raise ValueError(f"lattice must not be negative, got {self.lattice}")
 
+
+CLAIM = "change of drag"
+"""The figure that must persist."""
 
 Code = Callable[[PairOptions, Grid, Body], Tensor]
 """Mean drag and lift coefficients of each body, by one solver or another."""
@@ -102,7 +107,7 @@ def _figures(options: PairOptions, cells: int, height: float, code: Code) -> dic
     return {
         "drag of both alone": drag,
         "drag of the pair": drag_pair,
-        "change of drag": drag_pair / drag - 1,
+        CLAIM: drag_pair / drag - 1,
         "lift of both alone": lift,
         "change of lift": lift_pair / lift - 1 if abs(lift) > 1e-3 else 0.0,
     }

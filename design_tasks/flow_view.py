@@ -288,16 +288,17 @@ def _field(
     axis.set_ylabel(name[1], fontsize=9, color=INK, labelpad=2)
     axis.xaxis.set_major_locator(_round(_numbers(axis)))
     axis.yaxis.set_major_locator(_round(5))
-    text = axis.text(
-        0.015,
-        0.97,
+    axis.annotate(
         _time_text(flows, instant),
-        transform=axis.transAxes,
+        (0, 1),
+        (4, -4),
+        xycoords="axes fraction",
+        textcoords="offset points",
         va="top",
         fontsize=8.5,
         color=INK,
+        bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": 1.5},
     )
-    text.set_path_effects(halo)
     return shown
 
 

@@ -10,6 +10,7 @@ import tyro
 from physgen.checkpoint import load_tensors
 from physgen.datasets import store
 from physgen.datasets.foreign import open_foreign
+from physgen.datasets.shards import MANIFEST, read_manifest
 from physgen.verdict import load_verdict
 
 FEW = 100
@@ -23,8 +24,6 @@ class InspectOptions:
 
     path: Annotated[Path, tyro.conf.Positional]
     """The file or folder."""
-    json: bool = False
-    """Print JSON."""
 
 
 def describe(path: Path) -> dict[str, object]:
@@ -95,14 +94,13 @@ def _weights(path: Path) -> dict[str, object]:
 
 
 def _folder(path: Path) -> dict[str, object]:
-    manifest = path / "manifest.json"
-    if not manifest.is_file():
-        raise ValueError(f"{path} is no data folder: it has no manifest.json")
-    made = json.loads(manifest.read_text(encoding="utf-8"))
-    missing = [name for name in made["files"] if not (path / name).is_file()]
+    if not (path / MANIFEST).is_file():
+        raise ValueError(f"{path} is no data folder: it has no {MANIFEST}")
+    made = read_manifest(path)
+    missing = [name for name in made.files if not (path / name).is_file()]
     return {
         "kind": "folder of trajectories",
-        "files": len(made["files"]),
+        "files": len(made.files),
         "missing": ", ".join(missing) or "none",
-        "recipe": json.dumps(made["recipe"]),
+        "recipe": json.dumps(made.recipe),
     }

@@ -15,10 +15,12 @@ clean estimate is a product with a matrix, and nothing that could be learned wou
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from physgen.asked import among
 from physgen.corrected import Corrected, CorrectedDenoiser, Correcting
 from physgen.design_tasks.inverse import EQUATIONS, PROBLEMS, InverseTask, Spread, pairs
 from physgen.design_tasks.inverse_design import Guidance, draw
@@ -29,7 +31,6 @@ from physgen.design_tasks.inverse_prior import (
     PairDraw,
     load_prior,
     save_prior,
-    weights_of,
 )
 from physgen.distillation import Student
 from physgen.energy import wide
@@ -52,11 +53,11 @@ class InverseDistilling(Distilling):
     distil.
     """
 
-    equation: str = "darcy"
+    equation: Annotated[str, among(EQUATIONS)] = "darcy"
     """darcy, navier-stokes or burgers; poisson and helmholtz are refused."""
     strides: tuple[int, ...] = (8,)
-    weights: Path = field(default_factory=lambda: weights_of("darcy"))
-    """The prior to begin with, by default the one of the equation that ships."""
+    weights: Path | None = None
+    """The prior to begin with; the one of the equation that ships if not given."""
     simulations: int = 2000
     """Pairs to make, of the first training seeds, that are given noise."""
     cases: int = 5
@@ -81,8 +82,7 @@ class InverseDistilling(Distilling):
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     def subject(self) -> "Fields":
-        usual = self.weights == weights_of("darcy")
-        return Fields(replace(self, weights=weights_of(self.equation)) if usual else self)
+        return Fields(self)
 
 
 @dataclass(frozen=True)

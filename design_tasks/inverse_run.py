@@ -4,9 +4,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
+from physgen.asked import among
 from physgen.checkpoint import fingerprint, load_tensors
 from physgen.design_tasks.inverse import (
     COEFFICIENT,
@@ -45,6 +47,12 @@ LOOKS: dict[str, Callable[["InverseOptions"], Look]] = {
     "hole": lambda options: AroundHole(options.hole),
     "whole": lambda options: AroundHole(0.0),
 }
+HEEDED = {
+    "sensors": ("spread", "scattered", "stations"),
+    "blocks": ("coarse",),
+    "hole": ("hole",),
+}
+"""Options of some looks only, and of which."""
 WALKED = ("guidance.levels",)
 """Options that a distilled prior, which has levels of its own, does not heed."""
 
@@ -53,13 +61,13 @@ WALKED = ("guidance.levels",)
 class InverseOptions:
     """Tell a coefficient, source or start and its state from a few noisy sensors, with intervals."""
 
-    equation: str = "darcy"
+    equation: Annotated[str, among(EQUATIONS)] = "darcy"
     """darcy, poisson or helmholtz, which are steady; navier-stokes (vorticity at the start and 1 s later)
     or burgers (a velocity on a ring over 1 s)."""
-    problem: str = "forward"
+    problem: Annotated[str, among(PROBLEMS)] = "forward"
     """forward (the coefficient, source or start is seen, the state wanted), inverse (the state is seen,
     of burgers its last instant; the other wanted) or both (of burgers, sensors in space and time)."""
-    look: str = "spread"
+    look: Annotated[str, among(LOOKS)] = "spread"
     """What is seen of a field: spread (a sensor somewhere in each of as many blocks), scattered
     (sensors anywhere), stations (of burgers: a few places at all instants), coarse (means over blocks:
     super-resolution), hole (all around a square: inpainting) or whole (with --problem forward:
@@ -115,6 +123,8 @@ class InverseOptions:
         if not self.noise > 0:
             raise ValueError(f"noise must be positive, got {self.noise}")
         check_draws(self.draws)
+        unheeded = [name for name, looks in HEEDED.items() if self.look not in looks]
+        check_default(self, unheeded, f"a look that is {self.look} does not heed it")
 
     @property
     def count(self) -> int:

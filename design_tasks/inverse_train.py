@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
 from physgen import __version__
+from physgen.asked import among
 from physgen.corrected import Corrected, Correcting
 from physgen.design_tasks.inverse import EQUATIONS, pairs
 from physgen.design_tasks.inverse_prior import (
@@ -73,7 +75,7 @@ class InverseTraining:
     A run in the folder is resumed.
     """
 
-    equation: str = "darcy"
+    equation: Annotated[str, among(EQUATIONS)] = "darcy"
     """darcy, poisson, helmholtz, navier-stokes or burgers. Poisson's and Helmholtz' fields are
     Gaussian: nothing is learned but moments."""
     simulations: int | None = None
@@ -119,6 +121,26 @@ class InverseTraining:
         )
 
 
+def _recipe(options: InverseTraining) -> dict[str, object]:
+    """What makes the result; of a Gaussian without a network its data alone."""
+    moments, schedule = options.moments, options.schedule
+    data = EQUATIONS[options.equation].data(options.cells).recipe
+    recipe: dict[str, object] = {
+        "data": {**data, "seeds": [0, moments.simulations - 1]},
+        "kept": list(moments.kept),
+    }
+    if moments.network is None:
+        return recipe
+    return {
+        **recipe,
+        "network": asdict(moments.network),
+        "loss": asdict(options.loss),
+        "batch": schedule.batch,
+        "rates": [schedule.rate, schedule.other_rate],
+        "seed": schedule.seed,
+    }
+
+
 def train_inverse(options: InverseTraining, report: Callable[[int], Report]) -> Path:
     """Train, and write ``inverse-EQUATION.safetensors`` with its recipe beside it.
 
@@ -136,10 +158,7 @@ def train_inverse(options: InverseTraining, report: Callable[[int], Report]) -> 
         standard = measured(made, symmetry)
         samples = standard.sample(made)
         gaussian = gaussian_of(samples, moments.kept, symmetry)
-        recipe: dict[str, object] = {
-            "data": {**data.recipe, "seeds": [0, moments.simulations - 1]},
-            "kept": list(moments.kept),
-        }
+        recipe = _recipe(options)
         facts: dict[str, object] = {
             "command": command("train inverse", options),
             "version": __version__,
@@ -150,13 +169,6 @@ def train_inverse(options: InverseTraining, report: Callable[[int], Report]) -> 
             return weights
         torch.manual_seed(options.schedule.seed)
         model = moments.network.build(gaussian, symmetry).to(device)
-        recipe |= {
-            "network": asdict(moments.network),
-            "loss": asdict(options.loss),
-            "batch": options.schedule.batch,
-            "rates": [options.schedule.rate, options.schedule.other_rate],
-            "seed": options.schedule.seed,
-        }
         batches = PairDraw(samples.to(device), symmetry, options.schedule.batch, options.loss)
         # Convolutions in bfloat16 were measured to be slower on processors, not faster.
         narrow = None if device.type == "cuda" else False

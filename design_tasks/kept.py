@@ -3,11 +3,23 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from physgen.checkpoint import load_tensors, save_tensors
+from physgen.checkpoint import load_kept, save_tensors
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def told(case: "DataclassInstance") -> dict[str, object]:
+    """The options of a case as JSON can hold them, without the folder."""
+    options: dict[str, object] = json.loads(json.dumps(asdict(case), default=str))
+    options.pop("out")
+    return options
 
 
 class Kept:
@@ -36,7 +48,7 @@ class Kept:
         """
         if not self.path.exists():
             return None
-        tensors, facts = load_tensors(self.path)
+        tensors, facts = load_kept(self.path)
         if facts.get("run") != self.mark:
             raise ValueError(
                 f"{self.path} is the checkpoint of a run with other options: "

@@ -7,7 +7,7 @@ the solver, whether it can be one.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from torch import Tensor
 from physgen.design_tasks.nbody import CONTACT, RADIUS, SECONDS, Motion, MovingStart, NBody
 from physgen.design_tasks.nbody_prior import FRAMES, unscaled
 from physgen.guidance import Constraint
+from physgen.options import check_least
 from physgen.shapes import PerSample
 
 
@@ -39,6 +40,9 @@ class Prices:
     """Noise level below which places are known well enough to ask that discs do not overlap."""
     straight: float = 0.1
     """Noise level below which paths are known well enough to ask that they are straight."""
+
+    def __post_init__(self) -> None:
+        check_least(self, 0, *(one.name for one in fields(self)))
 
     def of_end(self, task: NBody) -> float:
         """The price of the task's objective."""

@@ -24,6 +24,7 @@ from physgen.design_tasks.nbody_prior import (
 )
 from physgen.distillation import Student
 from physgen.grid import Grid
+from physgen.options import check_least, check_shares
 from physgen.preconditioned import Preconditioned
 from physgen.rounds import Distilling, Round, Subject, apart, walked
 from physgen.sampler import unit_noise
@@ -45,6 +46,12 @@ class NBodyDistilling(Distilling):
     """Instants of each, 1/15 s apart."""
     out: Path = Path("runs/distill-nbody")
     """Folder for checkpoints, loss logs, curves and weights."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_least(self, 1, "runs")
+        check_least(self, FRAMES, "instants")
+        check_shares(self, "slowed")
 
     def subject(self) -> "Discs":
         return Discs(self)

@@ -4,9 +4,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
+from physgen.asked import among
 from physgen.checkpoint import fingerprint, load_tensors
 from physgen.design_tasks import nbody_view
 from physgen.design_tasks.nbody import VARIANTS, Design, Judged, Motion, NBody
@@ -56,9 +58,9 @@ class NBodyOptions:
     """How many designs to draw."""
     seed: int = 0
     """Seed of everything random."""
-    variant: str = "classic"
+    variant: Annotated[str, among(VARIANTS)] = "classic"
     """classic (a start may rest) or moving (every disc starts at 100 px/s)."""
-    method: str = "factor"
+    method: Annotated[str, among((*METHODS, "cindm"))] = "factor"
     """factor, mean or sum of the pairs' scores, or cindm, the published procedure."""
     polish: int = 0
     """Simulations to spend on each design to improve it by the solver's gradient."""

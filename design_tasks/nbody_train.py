@@ -18,7 +18,7 @@ from physgen.design_tasks.nbody_prior import (
     simulated,
 )
 from physgen.files import writable_folder
-from physgen.options import command
+from physgen.options import check_least, check_shares, command
 from physgen.preconditioned import Denoising, Preconditioned
 from physgen.priors import begun_with, train_prior
 from physgen.sharing import Gradients, Weights
@@ -54,6 +54,11 @@ class NBodyTraining:
     many steps (federated averaging)."""
     out: Path = Path("runs/train-nbody")
     """Folder for checkpoint, loss log, curve and weights."""
+
+    def __post_init__(self) -> None:
+        check_least(self, 1, "runs")
+        check_least(self, FRAMES, "instants")
+        check_shares(self, "slowed")
 
 
 def train_nbody(options: NBodyTraining, report: Callable[[int], Report]) -> Path:

@@ -12,22 +12,34 @@ from torch import Tensor
 from physgen.datasets.vtk import pvd
 from physgen.design_tasks.nbody import RADIUS, SECONDS, Judged, Motion
 from physgen.files import whole, write_text
+from physgen.shapes import PerSample
 from physgen.verdict import BOUND, Verdict, middle
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#4D4D4D")
 """Told apart by the colour-blind (Okabe & Ito), one for each body."""
 
 
+def from_best(objective: PerSample, count: int, last: float = 1.0) -> list[int]:
+    """So many designs, or all if there are fewer, evenly from the best to some quantile.
+
+    It is ``last``, or beyond it where there are too few designs before.
+    """
+    order = objective.argsort()
+    count = min(count, len(order))
+    place = torch.linspace(0, max(last * (len(order) - 1), count - 1), count)
+    chosen: list[int] = order[place.round().long()].tolist()
+    return chosen
+
+
 def draw_trajectories(path: Path, generated: Motion, judged: Judged) -> None:
     """Best, middling and worst designs: the solver's paths as lines, the generated as dots."""
-    order = judged.objective.argsort()
-    count = min(8, len(order))
-    chosen = order[torch.linspace(0, len(order) - 1, count).round().long()]
+    chosen = from_best(judged.objective, 8)
+    count = len(chosen)
     rows = 2 if count > 4 else 1
     columns = -(-count // rows)
     canvas = Canvas(figsize=(2.9 * columns, 3.15 * rows + 0.4), layout="constrained")
     axes = canvas.subplots(rows, columns, squeeze=False).flat
-    for k, (axis, design) in enumerate(zip(axes, chosen.tolist(), strict=False)):
+    for k, (axis, design) in enumerate(zip(axes, chosen, strict=False)):
         _box(axis)
         for body in range(generated.shape[2]):
             colour = COLOURS[body % len(COLOURS)]
@@ -77,13 +89,12 @@ def animate(path: Path, generated: Motion, judged: Judged, shown: int = 4) -> No
     """A GIF of a few designs: generated discs as outlines over the simulated ones, filled."""
     from PIL import Image
 
-    order = judged.objective.argsort()
-    chosen = order[torch.linspace(0, 0.9 * (len(order) - 1), min(shown, len(order))).long()]
+    chosen = from_best(judged.objective, shown, 0.9)
     pictures = []
     for instant in range(generated.shape[1]):
         canvas = Canvas(figsize=(2.3 * len(chosen), 2.75), layout="constrained", dpi=80)
         axes = canvas.subplots(1, len(chosen), squeeze=False)[0]
-        for axis, design in zip(axes, chosen.tolist(), strict=True):
+        for axis, design in zip(axes, chosen, strict=True):
             _box(axis)
             for body in range(generated.shape[2]):
                 colour = COLOURS[body % len(COLOURS)]

@@ -21,6 +21,8 @@ from physgen.verdict import Baseline, Best, Figure, Verdict, figure, versions
 
 UNITS = {"horizon": "s"}
 """Of figures that have one."""
+LONGEST = 1e5
+"""Of an ensemble, in s."""
 WALKED = ("walk.levels",)
 """Options that a distilled prior, which has levels of its own, does not heed."""
 
@@ -54,10 +56,10 @@ class SimulateOptions:
         for name, least in (("cases", 1), ("skip", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if not 2 * INTERVAL <= self.time < 1e6 or self.time % INTERVAL:
+        if not 2 * INTERVAL <= self.time <= LONGEST or self.time % INTERVAL:
             raise ValueError(
-                f"time must be a whole number of intervals of {INTERVAL:g} s, at least two, got "
-                f"{self.time:g}"
+                f"time must be a whole number of intervals of {INTERVAL:g} s, from two to "
+                f"{LONGEST:g} s, got {self.time:g}"
             )
         if not 0.002 <= self.noise <= 0.2:
             raise ValueError(

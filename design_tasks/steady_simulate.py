@@ -1,6 +1,5 @@
 """``physgen simulate`` of a steady equation: solve it, and hold it to the solution that is known."""
 
-import json
 import math
 import time
 from dataclasses import asdict, dataclass
@@ -16,8 +15,10 @@ from physgen.design_tasks.equation_view import sheet
 from physgen.design_tasks.flow_case import Row
 from physgen.design_tasks.flow_simulate import figures_table
 from physgen.design_tasks.flow_view import save
+from physgen.design_tasks.kept import told
 from physgen.design_tasks.steady_cases import LIKE, Posed, SteadyCase
 from physgen.files import write_json
+from physgen.progress import Progress
 from physgen.results import simulation_folder
 from physgen.solvers.elliptic import Cells
 from physgen.verdict import versions
@@ -39,7 +40,7 @@ class Solved:
     versions: dict[str, str]
 
 
-def solve(case: SteadyCase) -> Solved:
+def solve(case: SteadyCase, progress: Progress) -> Solved:
     """Solve a case, and write what was found.
 
     Raises:
@@ -47,17 +48,19 @@ def solve(case: SteadyCase) -> Solved:
     """
     began = time.perf_counter()
     out = simulation_folder(case.out)
+    progress.stage(f"{case.name}: {case.cells} x {case.cells} cells")
     with torch.no_grad():
         posed = case.finer(1)
         state = posed.equation.solve(posed.boundary)
         rows = _figures(posed, state, case.finer(FINER))
+    progress.stage("pictures and files")
     fields = _fields(case, posed, state)
     write_fields(out / "fields.h5", fields)
     save(sheet(fields, 0), out / "sheet.png")
     series = write_images(out / "vtk", fields, 0)
     found = Solved(
         case=case.name,
-        options=_told(case),
+        options=told(case),
         rows=rows,
         seconds=time.perf_counter() - began,
         cells=case.cells,
@@ -84,12 +87,6 @@ def _figures(posed: Posed, state: Tensor, finer: Posed) -> list[Row]:
     ]
 
 
-def _told(case: SteadyCase) -> dict[str, object]:
-    options: dict[str, object] = json.loads(json.dumps(asdict(case), default=str))
-    options.pop("out")
-    return options
-
-
 def _fields(case: SteadyCase, posed: Posed, state: Tensor) -> Fields:
     """State and boundary data, and what the state should be, at one instant."""
     first = next(iter(case.units))
@@ -104,7 +101,7 @@ def _fields(case: SteadyCase, posed: Posed, state: Tensor) -> Fields:
         values={name: one.numpy() for name, one in zip(units, channels, strict=True)},
         units=units,
         parameters=case.facts,
-        recipe={"case": case.name, "options": _told(case), "versions": versions()},
+        recipe={"case": case.name, "options": told(case), "versions": versions()},
         seed=np.asarray([NO_SEED], np.int64),
         side="WALL",
         centring="cell",

@@ -5,6 +5,7 @@ python examples/burgers_control.py --setting po-fc --targets 20
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 import tyro
@@ -19,7 +20,7 @@ from physgen.design_tasks.burgers_view import draw_designs
 class Options:
     """What is asked."""
 
-    setting: str = "fo-pc"
+    setting: Literal["fo-pc", "po-fc", "po-pc"] = "fo-pc"
     targets: int = 10
     seed: int = 0
     out: Path = Path("runs/example-burgers.png")

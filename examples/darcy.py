@@ -5,6 +5,7 @@ python examples/darcy.py --problem both --sensors 60
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 import tyro
@@ -19,7 +20,7 @@ from physgen.design_tasks.inverse_view import draw_case
 class Options:
     """What is seen."""
 
-    problem: str = "inverse"
+    problem: Literal["forward", "inverse", "both"] = "inverse"
     sensors: int = 123
     noise: float = 0.01
     levels: int = 20

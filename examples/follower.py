@@ -32,6 +32,10 @@ class Options:
     cells: int = 24
     out: Path = Path("runs/follower")
 
+    def __post_init__(self) -> None:
+        if self.leader and not self.leader.is_file():
+            raise ValueError(f"there is no file {self.leader}")
+
 
 options = tyro.cli(Options)
 line = read_dat(options.leader)[1] if options.leader else naca4(0.02, 0.4, 0.12)

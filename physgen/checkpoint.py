@@ -57,3 +57,15 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
         raise ValueError(
             f"{path} is not a readable safetensors file, or is truncated: {error}"
         ) from error
+
+
+def load_kept(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """What a run kept of itself.
+
+    Raises:
+        ValueError: the file is damaged, or not one of ours; the message says what to do.
+    """
+    try:
+        return load_tensors(path)
+    except ValueError as error:
+        raise ValueError(f"{error}: remove it to begin anew") from error

@@ -5,6 +5,7 @@ made; it is imported only when the command is called.
 """
 
 import difflib
+import inspect
 import io
 import json
 import os
@@ -14,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 # Threads that spin while they wait make small tensors many times slower on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -22,7 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from physgen.progress import Progress
     from physgen.rounds import Distilling
@@ -30,7 +31,29 @@ if TYPE_CHECKING:
     from physgen.verdict import Verdict
 
 Options = TypeVar("Options")
+Found = TypeVar("Found")
 Arguments = Sequence[str]
+HELP = ("-h", "--help")
+
+
+@runtime_checkable
+class InFolder(Protocol):
+    """Options of what leaves its results in a folder."""
+
+    @property
+    def out(self) -> "Path": ...
+
+
+@runtime_checkable
+class Samples(InFolder, Protocol):
+    """Options of a data set."""
+
+    @property
+    def simulations(self) -> int: ...
+
+
+Run = TypeVar("Run", bound=InFolder)
+Data = TypeVar("Data", bound=Samples)
 
 
 @dataclass(frozen=True)
@@ -45,6 +68,11 @@ class Command:
     def name(self) -> str:
         return " ".join(self.words)
 
+    @property
+    def resumes(self) -> bool:
+        """Whether it takes up what an interrupted one has kept."""
+        return self.words[0] in RESUMED and self.words not in AT_ONCE
+
 
 def parse(kind: type[Options], command: str, arguments: Arguments) -> Options:
     """The options of a command from its words.
@@ -52,19 +80,43 @@ def parse(kind: type[Options], command: str, arguments: Arguments) -> Options:
     Raises:
         ValueError: an option is unknown, or its value is none.
     """
+    return _sound(_read(kind, command, arguments))
+
+
+def ask(kind: type[Options], command: str, arguments: Arguments) -> tuple[Options, bool]:
+    """The options of a command, and whether its answer is for a machine.
+
+    Raises:
+        ValueError: an option is unknown, or its value is none.
+    """
+    from physgen.asked import Asked
+
+    asked = _read(Asked[kind], command, arguments, inspect.getdoc(kind))  # type: ignore[valid-type]
+    return _sound(asked.options), asked.json
+
+
+def _read(
+    kind: Callable[..., Found], command: str, arguments: Arguments, about: str | None = None
+) -> Found:
+    """Options from words; ``about`` is what help says, if it is not the docstring of their kind."""
     import tyro
 
-    from physgen.options import check_finite
-
-    told = io.StringIO()
+    told, name = io.StringIO(), f"physgen {command}"
     try:
         with redirect_stderr(told):
-            options = tyro.cli(kind, prog=f"physgen {command}", args=list(arguments))
+            return tyro.cli(kind, prog=name, args=list(arguments), description=about)
     except SystemExit as left:
         if left.code != 2:
             raise
         raise ValueError(_first_of(told.getvalue(), command)) from None
+
+
+def _sound(options: Options) -> Options:
+    """The options themselves, if their numbers are."""
+    from physgen.options import check_finite, check_seeds
+
     check_finite(options)
+    check_seeds(options)
     return options
 
 
@@ -74,8 +126,13 @@ def _first_of(box: str, command: str) -> str:
     rules = [k for k, line in enumerate(lines) if not line.strip("─- ")]
     start = next((k for k, line in enumerate(lines) if line.startswith("─") or "─ " in line), 0)
     end = next((k for k in rules if k > start + 1), len(lines))
-    said = " ".join(lines[start + 1 : end]).rstrip(".") or "the options cannot be read"
-    said = re.sub(r"^Error parsing [A-Za-z]+: ", "", said)
+    within = [lines[k] for k in range(start + 1, end) if k not in rules]
+    said = " ".join(within).rstrip(".") or "the options cannot be read"
+    said = re.sub(r"^Error parsing [A-Za-z._]+: ", "", said)
+    said = re.sub(
+        r"invalid literal for int\(\) with base 10:", "a whole number is needed, got", said
+    )
+    said = said.replace("could not convert string to float:", "a number is needed, got")
     meant = [lines[k + 1].split()[0] for k, line in enumerate(lines[:-1]) if "Perhaps you" in line]
     hint = f"did you mean {meant[0]}?" if meant else f"see physgen {command} --help"
     return f"{said}: {hint}"
@@ -89,9 +146,15 @@ def console(machine: bool = False) -> "Console":
 
 
 def tasks(arguments: Arguments) -> None:
-    for command in COMMANDS:
-        if command.words[0] == "design":
-            print(f"{command.words[1]:<17}{command.about}")
+    from physgen.asked import Nothing
+
+    _, machine = ask(Nothing, "tasks", arguments)
+    found = {command.words[1]: command.about for command in family("design")}
+    if machine:
+        print(json.dumps(found))
+        return
+    for name, about in found.items():
+        print(f"{name:<17}{about}")
 
 
 def _design(
@@ -106,9 +169,7 @@ def _design(
 
     from physgen.verdict import table
 
-    machine = "--json" in arguments
-    rest = [word for word in arguments if word != "--json"]
-    options = parse(kind, f"design {name}", rest)
+    options, machine = ask(kind, f"design {name}", arguments)
     out = console(machine)
     with stages() as shown:
         verdict = design(options, shown)
@@ -157,26 +218,30 @@ def design_airfoils(arguments: Arguments) -> None:
     _design("airfoils", AirfoilsOptions, design_airfoils, arguments, "drag_change")
 
 
-def generate_nbody(arguments: Arguments) -> None:
-    from physgen.datasets.nbody import NBodyData, generate
+def _generate(
+    data: Data,
+    generate: "Callable[[Data, Callable[[int], None]], list[Path]]",
+    what: str = "simulations",
+) -> None:
+    """Make the data that are missing in a folder."""
     from physgen.files import writable_folder
 
-    data = parse(NBodyData, "generate nbody", arguments)
     writable_folder(data.out)
-    with progress("simulations", data.simulations) as tell:
+    with progress(what, data.simulations) as tell:
         files = generate(data, lambda done: tell(done, ""))
-    print(f"{data.simulations} simulations in {len(files)} files in {data.out}")
+    print(f"{data.simulations} {what} in {len(files)} files in {data.out}")
+
+
+def generate_nbody(arguments: Arguments) -> None:
+    from physgen.datasets.nbody import NBodyData, generate
+
+    _generate(parse(NBodyData, "generate nbody", arguments), generate)
 
 
 def generate_airfoil(arguments: Arguments) -> None:
     from physgen.datasets.airfoil import AirfoilData, generate
-    from physgen.files import writable_folder
 
-    data = parse(AirfoilData, "generate airfoil", arguments)
-    writable_folder(data.out)
-    with progress("flows", data.simulations) as tell:
-        files = generate(data, lambda done: tell(done, ""))
-    print(f"{data.simulations} flows in {len(files)} files in {data.out}")
+    _generate(parse(AirfoilData, "generate airfoil", arguments), generate, "flows")
 
 
 def generate_equation(name: str) -> Callable[[Arguments], None]:
@@ -185,26 +250,16 @@ def generate_equation(name: str) -> Callable[[Arguments], None]:
     def run(arguments: Arguments) -> None:
         from physgen.datasets.catalogue import DATA
         from physgen.datasets.equation import generate
-        from physgen.files import writable_folder
 
-        data = parse(DATA[name], f"generate {name}", arguments)
-        writable_folder(data.out)
-        with progress("simulations", data.simulations) as tell:
-            files = generate(data, lambda done: tell(done, ""))
-        print(f"{data.simulations} simulations in {len(files)} files in {data.out}")
+        _generate(parse(DATA[name], f"generate {name}", arguments), generate)
 
     return run
 
 
 def generate_burgers_control(arguments: Arguments) -> None:
     from physgen.datasets.burgers_control import BurgersControlData, generate
-    from physgen.files import writable_folder
 
-    data = parse(BurgersControlData, "generate burgers-control", arguments)
-    writable_folder(data.out)
-    with progress("simulations", data.simulations) as tell:
-        files = generate(data, lambda done: tell(done, ""))
-    print(f"{data.simulations} simulations in {len(files)} files in {data.out}")
+    _generate(parse(BurgersControlData, "generate burgers-control", arguments), generate)
 
 
 def generate_sections(arguments: Arguments) -> None:
@@ -313,23 +368,34 @@ def _train(options: Options, train: "Callable[[Options, Callable[[int], Report]]
         print(f"weights in {weights}, scores and loss curve beside them")
 
 
+def _simulate(
+    options: Run,
+    machine: bool,
+    run: "Callable[[Run, Progress], Found]",
+    table: "Callable[[Found], RenderableType]",
+    pictures: Sequence[str] = (),
+) -> None:
+    """Run what a case's options ask, and show its figures, or print all for a machine."""
+    with stages() as shown:
+        found = run(options, shown)
+    if machine:
+        print((options.out / "simulation.json").read_text())
+        return
+    out = console()
+    out.print(table(found))
+    look = ", ".join(str(options.out / picture) for picture in pictures)
+    out.print(f"Look at {look}; all in {options.out}" if look else f"All in {options.out}")
+
+
 def simulate(name: str) -> Callable[[Arguments], None]:
     """The command that runs one named flow."""
 
     def run(arguments: Arguments) -> None:
-        from physgen.design_tasks import flow_cases, flow_simulate
+        from physgen.design_tasks import flow_cases
+        from physgen.design_tasks.flow_simulate import simulate, table
 
-        machine = "--json" in arguments
-        rest = [word for word in arguments if word != "--json"]
-        case = parse(getattr(flow_cases, name.capitalize()), f"simulate {name}", rest)
-        with stages() as shown:
-            found = flow_simulate.simulate(case, shown)
-        if machine:
-            print((case.out / "simulation.json").read_text())
-            return
-        out = console()
-        out.print(flow_simulate.table(found))
-        out.print(f"Look at {case.out / 'sheet.png'}, {case.out / 'flow.gif'}; all in {case.out}")
+        asked = ask(getattr(flow_cases, name.capitalize()), f"simulate {name}", arguments)
+        _simulate(*asked, simulate, table, ("sheet.png", "flow.gif"))
 
     return run
 
@@ -338,20 +404,11 @@ def simulate_equation(name: str) -> Callable[[Arguments], None]:
     """The command that runs one named equation."""
 
     def run(arguments: Arguments) -> None:
-        from physgen.design_tasks import equation_simulate
         from physgen.design_tasks.equation_cases import CASES
+        from physgen.design_tasks.equation_simulate import simulate, table
 
-        machine = "--json" in arguments
-        rest = [word for word in arguments if word != "--json"]
-        case = parse(CASES[name], f"simulate {name}", rest)
-        with stages() as shown:
-            found = equation_simulate.simulate(case, shown)
-        if machine:
-            print((case.out / "simulation.json").read_text())
-            return
-        out = console()
-        out.print(equation_simulate.table(found))
-        out.print(f"Look at {case.out / 'sheet.png'}; all in {case.out}")
+        asked = ask(CASES[name], f"simulate {name}", arguments)
+        _simulate(*asked, simulate, table, ("sheet.png",))
 
     return run
 
@@ -360,46 +417,34 @@ def simulate_steady(name: str) -> Callable[[Arguments], None]:
     """The command that solves one named steady problem."""
 
     def run(arguments: Arguments) -> None:
-        from physgen.design_tasks import steady_simulate
         from physgen.design_tasks.steady_cases import CASES
+        from physgen.design_tasks.steady_simulate import solve, table
 
-        machine = "--json" in arguments
-        rest = [word for word in arguments if word != "--json"]
-        case = parse(CASES[name], f"simulate {name}", rest)
-        found = steady_simulate.solve(case)
-        if machine:
-            print((case.out / "simulation.json").read_text())
-            return
-        out = console()
-        out.print(steady_simulate.table(found))
-        out.print(f"Look at {case.out / 'sheet.png'}; all in {case.out}")
+        asked = ask(CASES[name], f"simulate {name}", arguments)
+        _simulate(*asked, solve, table, ("sheet.png",))
 
     return run
 
 
 def simulate_lilypad(arguments: Arguments) -> None:
-    from physgen.design_tasks import flow_lilypad
+    from physgen.design_tasks.flow_lilypad import Lilypad, simulate, table
 
-    machine = "--json" in arguments
-    rest = [word for word in arguments if word != "--json"]
-    options = parse(flow_lilypad.Lilypad, "simulate lilypad", rest)
-    with stages() as shown:
-        report = flow_lilypad.simulate(options, shown)
-    if machine:
-        print((options.out / "simulation.json").read_text())
-        return
-    console().print(flow_lilypad.table(report))
+    _simulate(*ask(Lilypad, "simulate lilypad", arguments), simulate, table)
 
 
 def verify_pair(arguments: Arguments) -> None:
-    from physgen.design_tasks.flow_verify import PairOptions, verify_pair
-    from physgen.solvers.verify import table
+    from physgen.design_tasks.flow_verify import CLAIM, PairOptions, verify_pair
+    from physgen.solvers.verify import facts, table
 
-    options = parse(PairOptions, "verify pair", arguments)
+    options, machine = ask(PairOptions, "verify pair", arguments)
     with stages() as shown:
         study, second = verify_pair(options, shown)
+    if machine:
+        told = {**facts(study, [CLAIM]), "lattice_boltzmann": dict(second) or None}
+        print(json.dumps(told, allow_nan=False))
+        return
     out = console()
-    out.print(table(study, ["change of drag"]))
+    out.print(table(study, [CLAIM]))
     if second:
         print(f"Lattice Boltzmann, {options.lattice} cells a chord:")
         for name, value in second.items():
@@ -413,12 +458,12 @@ def render(arguments: Arguments) -> None:
         print(path)
 
 
-def inspect(arguments: Arguments) -> None:
+def inspect_file(arguments: Arguments) -> None:
     from physgen.design_tasks.inspection import InspectOptions, describe
 
-    options = parse(InspectOptions, "inspect", arguments)
+    options, machine = ask(InspectOptions, "inspect", arguments)
     facts = describe(options.path)
-    if options.json:
+    if machine:
         print(json.dumps(facts, default=str))
         return
     from rich.table import Table
@@ -650,15 +695,30 @@ COMMANDS = (
     ),
     Command(("render",), "Pictures, films and ParaView series of a flow file.", render),
     Command(("convert",), "A file of PDEBench, The Well or others as one of ours.", convert),
-    Command(("inspect",), "What is in a data, weights or verdict file, or a folder.", inspect),
+    Command(
+        ("inspect",), "What is in a data, weights or verdict file, or a folder.", inspect_file
+    ),
 )
+
+RESUMED = ("generate", "train", "distill", "simulate", "verify")
+"""First words of commands that keep what is done, and go on from there."""
+AT_ONCE = (
+    ("generate", "sections"),
+    *(("simulate", name) for name in ("lilypad", "darcy", "helmholtz", "poisson")),
+)
+"""Those among them that keep nothing before the end."""
 
 OVERVIEW = "physgen: inverse design of physical systems; everything with an opinion is an energy."
 
 
-def overview() -> str:
-    width = max(len(command.name) for command in COMMANDS)
-    lines = [f"  physgen {command.name:<{width}}  {command.about}" for command in COMMANDS]
+def family(first: str) -> list[Command]:
+    """The commands of two words that begin with this one."""
+    return [one for one in COMMANDS if one.words[0] == first and len(one.words) > 1]
+
+
+def overview(commands: Sequence[Command]) -> str:
+    width = max(len(command.name) for command in commands)
+    lines = [f"  physgen {command.name:<{width}}  {command.about}" for command in commands]
     rest = "Each of them tells its options with --help."
     return "\n".join((OVERVIEW, "", *lines, "", rest))
 
@@ -676,7 +736,7 @@ def find(arguments: Arguments) -> tuple[Command, Arguments]:
             return command, arguments[length:]
     first = sorted({command.words[0] for command in COMMANDS})
     if arguments[0] in first:
-        names = [c.words[1] for c in COMMANDS if c.words[0] == arguments[0]]
+        names = [command.words[1] for command in family(arguments[0])]
         said, kind = (words[1] if len(words) > 1 else ""), f"physgen {arguments[0]}"
     else:
         said, names, kind = arguments[0], first, "physgen"
@@ -688,8 +748,11 @@ def find(arguments: Arguments) -> tuple[Command, Arguments]:
 def main(arguments: Arguments | None = None) -> int:
     """Run a command; 0 is done, 2 bad input, 1 a failure, 130 an interruption."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(overview())
+    if not arguments or arguments[0] in HELP:
+        print(overview(COMMANDS))
+        return 0
+    if arguments[1:2] and arguments[1] in HELP and (several := family(arguments[0])):
+        print(overview(several))
         return 0
     if arguments[0] == "--version":
         from physgen import __version__
@@ -698,13 +761,17 @@ def main(arguments: Arguments | None = None) -> int:
         return 0
     try:
         command, rest = find(arguments)
+    except ValueError as error:
+        return _tell(error, 2)
+    try:
         command.run(rest)
     except ValueError as error:
         return _tell(error, 2)
     except (FloatingPointError, OSError, RuntimeError) as error:
         return _tell(error, 1)
     except KeyboardInterrupt:
-        print("interrupted; the same command takes up what can be resumed", file=sys.stderr)
+        then = "takes up what was kept" if command.resumes else "begins anew"
+        print(f"interrupted: the same command {then}", file=sys.stderr)
         return 130
     return 0
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
+MOST_SEEDS = 2**62
+"""Seeds are smaller: some are counted on from the one that is given."""
+
 KIND = object()
 """Said of an option that is of another kind than by default, and called by it, as ``sharing:weights``."""
 
@@ -87,6 +90,71 @@ def check_default(options: "DataclassInstance", names: Collection[str], why: str
     for option, value in _changed(options):
         if option in names:
             raise ValueError(f"{why}: leave out {_words(option, value)[0]}, got {value}")
+
+
+def check_seeds(options: object) -> None:
+    """Refuse seeds that not every generator takes.
+
+    Arguments:
+        options: A dataclass.
+
+    Raises:
+        ValueError: there is one.
+    """
+    assert is_dataclass(options) and not isinstance(options, type)
+    for name, value in _changed(options):
+        if name.rpartition(".")[2] == "seed" and not 0 <= int(str(value)) < MOST_SEEDS:
+            flag, most = _words(name, value)[0], MOST_SEEDS - 1
+            raise ValueError(f"{flag} must be from 0 to {most}, got {value}")
+
+
+def check_positive(options: "DataclassInstance", *names: str) -> None:
+    """Refuse numbers that must be positive and are not.
+
+    Arguments:
+        options: What was asked for.
+        names: Of the numbers, or of lists of them.
+
+    Raises:
+        ValueError: one of them is zero, negative, infinite or none.
+    """
+    for name in names:
+        value = getattr(options, name)
+        if not all(
+            0 < one < math.inf for one in (value if isinstance(value, tuple) else (value,))
+        ):
+            raise ValueError(f"{name} must be positive and finite, got {value}")
+
+
+def check_least(options: "DataclassInstance", least: float, *names: str) -> None:
+    """Refuse numbers that are too small.
+
+    Arguments:
+        options: What was asked for.
+        least: The smallest that is allowed.
+        names: Of the numbers.
+
+    Raises:
+        ValueError: one of them is smaller, or none.
+    """
+    for name in names:
+        if not getattr(options, name) >= least:
+            raise ValueError(f"{name} must be at least {least:g}, got {getattr(options, name)}")
+
+
+def check_shares(options: "DataclassInstance", *names: str) -> None:
+    """Refuse shares of a whole that are none.
+
+    Arguments:
+        options: What was asked for.
+        names: Of the shares.
+
+    Raises:
+        ValueError: one of them is below 0 or above 1.
+    """
+    for name in names:
+        if not 0 <= getattr(options, name) <= 1:
+            raise ValueError(f"{name} must be between 0 and 1, got {getattr(options, name)}")
 
 
 def _within(name: str, names: Collection[str]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from physgen.files import write_text
-from physgen.verdict import COLUMNS, Verdict, comparison, shown
+from physgen.verdict import Verdict, comparison, filled, shown
 
 STYLE = """
 body { font: 16px/1.55 Georgia, 'Times New Roman', serif; color: #222; background: #fdfdfb;
@@ -93,8 +93,8 @@ def _table(head: Sequence[str], rows: Sequence[tuple[str, Sequence[object]]]) ->
 
 
 def _comparison(verdict: Verdict, main: str) -> str:
-    *others, own = comparison(verdict, main)
-    return _table(COLUMNS, [*(("", row) for row in others), ("ours", own)])
+    heads, (*others, own) = filled(comparison(verdict, main))
+    return _table(heads, [*(("", row) for row in others), ("ours", own)])
 
 
 def _figures(verdict: Verdict, meanings: Mapping[str, str]) -> str:

@@ -20,11 +20,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from physgen import __version__
+from physgen.asked import among
 from physgen.checkpoint import fingerprint
 from physgen.consistency import Consistency
 from physgen.denoiser import DataPrediction
@@ -106,11 +108,11 @@ class Distilling(abc.ABC):
     strides: tuple[int, ...] = (2, 2, 2)
     """Steps of the teacher that the student takes in one, a number for each round; the student of a
     round teaches the next. The prior itself takes as many steps as all of them multiply to."""
-    method: str = "progressive"
+    method: Annotated[str, among(METHODS)] = "progressive"
     """progressive (a student for its own levels) or consistency (one round; it tells where paths
     end, and draws noise anew at its levels)."""
-    weights: Path
-    """The prior to begin with."""
+    weights: Path | None
+    """The prior to begin with; None where the one that ships depends on other options."""
     schedule: Schedule = ROUND
     """How long and how fast each round is."""
     out: Path

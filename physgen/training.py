@@ -31,10 +31,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from physgen.checkpoint import load_tensors, save_tensors
+from physgen.checkpoint import load_kept, save_tensors
 from physgen.files import whole
 from physgen.muon import Muon
 from physgen.network import hidden_matrices
+from physgen.options import check_least, check_positive, check_shares
 from physgen.sharing import Gradients, Sharing
 
 GRADIENTS = Gradients()
@@ -84,11 +85,10 @@ class Schedule:
     """Steps between checkpoints."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "save_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.decay <= 1:
-            raise ValueError(f"decay must be between 0 and 1, got {self.decay}")
+        check_least(self, 1, "steps", "batch", "save_every")
+        check_least(self, 0, "rate", "other_rate", "warmup")
+        check_positive(self, "clip")
+        check_shares(self, "decay", "average")
 
     def factor(self, step: int) -> float:
         """The learning rate of a step, relative to the full one."""
@@ -277,9 +277,9 @@ class Trainer:
         """Take up the run whose checkpoint lies in the folder.
 
         Raises:
-            ValueError: the run there has another recipe, or has gone beyond ``steps``.
+            ValueError: the run there has another recipe, has gone beyond ``steps``, or is damaged.
         """
-        tensors, facts = load_tensors(self.checkpoint_file)
+        tensors, facts = load_kept(self.checkpoint_file)
         if facts.get("recipe") != json.loads(json.dumps(self.recipe)):
             raise ValueError(
                 f"{self.folder} holds a run with another recipe: resume it with the options it "

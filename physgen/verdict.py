@@ -6,7 +6,7 @@ designs, the failed ones included, with an interval.
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -209,6 +209,12 @@ def comparison(verdict: Verdict, main: str = "objective") -> list[tuple[str, ...
     return [*rows, cells(verdict.method, *own)]
 
 
+def filled(rows: Sequence[tuple[str, ...]]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Heads and rows of a comparison without the columns in which nothing stands."""
+    kept = [k for k in range(len(COLUMNS)) if any(row[k] for row in rows)]
+    return [COLUMNS[k] for k in kept], [tuple(row[k] for k in kept) for row in rows]
+
+
 def table(verdict: Verdict, main: str = "objective") -> Table:
     """The design beside its bound and its baselines."""
     grid = Table(
@@ -218,9 +224,12 @@ def table(verdict: Verdict, main: str = "objective") -> Table:
         collapse_padding=True,
         caption_justify="left",
     )
-    for name in COLUMNS:
-        grid.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
-    *others, own = comparison(verdict, main)
+    heads, (*others, own) = filled(comparison(verdict, main))
+    for name in heads:  # a narrow window breaks names, and never cuts a number
+        words = name == "method"
+        grid.add_column(
+            name, justify="left" if words else "right", no_wrap=not words, overflow="fold"
+        )
     for row in others:
         grid.add_row(*row)
     grid.add_row(*(f"[bold]{cell}" for cell in own))
@@ -229,7 +238,9 @@ def table(verdict: Verdict, main: str = "objective") -> Table:
     facts.append(f"network evaluations for each part {verdict.network_evaluations:.0f}")
     if verdict.shared_solver_calls:
         facts.append(f"simulations made once for all designs {verdict.shared_solver_calls}")
-    legend = "calls: simulations for each design; finer: mean by a finer solver"
+    legend = "calls: simulations for each design"
+    if "finer" in heads:
+        legend += "; finer: mean by a finer solver"
     grid.caption = "\n".join((legend, *facts))
     return grid
 

@@ -246,10 +246,12 @@ def read_dat(path: Path) -> tuple[str, Float[Tensor, "vertex 2"]]:
     """The name and the coordinates of a section from a file in Selig's format.
 
     Raises:
-        ValueError: the file is something else, or in Lednicer's format.
+        ValueError: there is no file, or it is something else, or in Lednicer's format.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ValueError(f"the section {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a text file, so no section in Selig's format") from error
     rows = []

@@ -377,6 +377,34 @@ def _kept(path: Path) -> dict[tuple[str, int, float], Row]:
         raise ValueError(f"{path} is not a whole study: {error!r}") from error
 
 
+def facts(study: Study, claims: Sequence[str] = ()) -> dict[str, object]:
+    """What :func:`table` shows, of JSON's types; None for what is no number."""
+
+    def number(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    figures = {}
+    for name in study.names:
+        found = study.convergence(name)
+        figures[name] = {
+            "limit": number(found.richardson),
+            "gci": number(found.gci),
+            "order": number(found.order),
+            "approach": found.approach.value,
+            "domain_change": number(study.domain_change(name)),
+        }
+    return {
+        "domain": study.domain,
+        "rows": [asdict(row) for row in study.rows],
+        "figures": figures,
+        "claims": {claim: asdict(study.persists(claim)) for claim in claims},
+    }
+
+
+WIDEST = len("-1.234e-05")
+"""Of the figures in a table."""
+
+
 def table(study: Study, claims: Sequence[str] = ()) -> Group:
     """All rows, what they converge to, and whether the claimed gains persist."""
     grid = Table(
@@ -386,8 +414,8 @@ def table(study: Study, claims: Sequence[str] = ()) -> Group:
         collapse_padding=True,
         title_justify="left",
     )
-    for heading in ("cells", "domain", *study.names):
-        grid.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("cells", "domain", *study.names):  # heads may be broken, numbers not
+        grid.add_column(heading, justify="right", min_width=min(len(heading), WIDEST))
     ordered = sorted(
         study.rows, key=lambda row: (row.domain != study.domain, row.domain, row.cells)
     )

@@ -170,7 +170,8 @@ def test_the_command_leaves_everything_that_it_promises(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--reynolds 5000", "Reynolds number must be from 100 to 1000"),
+        ("--reynolds 5000", "Reynolds number must be from 200 to 1000"),
+        ("--reynolds 100", "must be from 200 to 1000, got 100.0"),
         ("--method best", "method must be one of"),
         ("--cells 13", "cells must be a multiple of 4"),
         ("--designs 0", "designs must be at least 1"),

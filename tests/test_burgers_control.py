@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure as Canvas
 from matplotlib.image import imread
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from physgen.datasets import store
 from physgen.datasets.burgers_control import simulate
 from physgen.datasets.seeds import TEST_SEEDS, TRAINING_SEEDS
 from physgen.denoiser import Learned
+from physgen.design_tasks import burgers_view
 from physgen.design_tasks.burgers_control import SETTINGS, BurgersControl, Judged
 from physgen.design_tasks.burgers_control import simulate as simulate_from
 from physgen.design_tasks.burgers_design import (
@@ -598,6 +600,25 @@ def test_foreign_weights_are_refused(tmp_path: Path) -> None:
     write_text(tmp_path / "w.safetensors", "no weights")
     with pytest.raises(ValueError, match="not a readable safetensors file"):
         load_prior(tmp_path / "w.safetensors")
+
+
+def test_a_picture_shows_instants_and_intervals_where_they_are(
+    tasks: dict[str, BurgersControl], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, kept = tasks["po-fc"], list[Canvas]()
+    monkeypatch.setattr(burgers_view, "_save", lambda canvas, path: kept.append(canvas))
+    force = torch.ones(len(task.first), INSTANTS - 1, *task.first.shape[1:])
+    judged = task.judge(force, torch.zeros(len(force), INSTANTS, *task.first.shape[1:]))
+    drawn = Drawn(judged.simulated, force, 0.0, 0.0)
+    burgers_view.draw_designs(tmp_path / "designs.png", task, drawn, judged)
+    for axis, many, first in zip(kept[0].axes, (10, 11), (0.05, 0.0), strict=False):
+        left, right, low, high = axis.images[0].get_extent()
+        cells = axis.images[0].get_array()
+        assert cells is not None and cells.shape[0] == many
+        height, width = (high - low) / many, (right - left) / cells.shape[1]
+        assert height == pytest.approx(0.1) and low + height / 2 == pytest.approx(first)
+        assert left + width / 2 == pytest.approx(1 / (cells.shape[1] + 1)), "beside the wall"
+        assert axis.get_ylim() == (0, 1) and axis.get_title()
 
 
 def test_the_example_draws_aims_polishes_and_paints(

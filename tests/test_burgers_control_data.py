@@ -73,7 +73,7 @@ def test_an_interrupted_generation_is_taken_up(tmp_path: Path) -> None:
     generate(small(tmp_path / "b"))
     first, second = (load_driven(tmp_path / kind, True) for kind in "ab")
     assert torch.equal(first.velocity, second.velocity) and first.force.shape == (5, 10, 1, 128)
-    with pytest.raises(ValueError, match=r"made by another recipe \(forced differ"):
+    with pytest.raises(ValueError, match=r"made by another recipe \(forced is outer"):
         write = replace(small(tmp_path / "a"), forced="everywhere")
         generate(replace(write, out=_renamed(tmp_path / "a", "outer", "everywhere")))
 
@@ -83,7 +83,7 @@ def test_a_recipe_names_its_seconds_only_where_there_are_several(tmp_path: Path)
     long = replace(small(tmp_path), seconds=2)
     assert "seconds" not in small(tmp_path).recipe and long.recipe["seconds"] == 2
     generate(long)
-    with pytest.raises(ValueError, match=r"made by another recipe \(seconds differ"):
+    with pytest.raises(ValueError, match=r"made by another recipe \(seconds is 2"):
         generate(small(tmp_path))
 
 

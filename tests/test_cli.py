@@ -45,10 +45,42 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
         (("design", "nbody", "--bodis", "3"), "did you mean --bodies?"),
         (
             ("design", "nbody", "--bodies", "many"),
-            "invalid literal for int() with base 10: 'many'",
+            "Error parsing --bodies: a whole number is needed, got 'many'",
         ),
         (("distill", "burgers-tracking"), "one evaluation an interval as it is, and more do harm"),
         (("generate", "nbody", "--steps", "7"), "steps must be a multiple of stride, got 7 and 4"),
+        (("tasks", "foo"), "Unrecognized options: foo: see physgen tasks --help"),
+        (("design", "nbody", "--designs", "2.5"), "a whole number is needed, got '2.5'"),
+        (("design", "nbody", "--prices.speed", "x"), "a number is needed, got 'x'"),
+        (("design", "nbody", "--seed", "9" * 20), "--seed must be from 0 to"),
+        (("train", "nbody", "--schedule.seed", "-1"), "--schedule.seed must be from 0 to"),
+        (
+            ("design", "burgers-control", "--gamma", "nan"),
+            "--gamma must be a finite number, got nan",
+        ),
+        (("design", "simulate", "--time", "1e6"), "from two to 100000 s, got 1e+06"),
+        (("design", "nbody", "--prices.objective", "-3000"), "objective must be at least 0"),
+        (("design", "airfoils", "--prices.share", "2"), "share must be between 0 and 1, got 2"),
+        (("design", "airfoils", "--law.spread", "-1"), "spread must be at least 0, got -1"),
+        (("design", "inverse", "--look", "coarse", "--sensors", "50"), "leave out --sensors"),
+        (
+            ("design", "inverse", "--blocks", "4"),
+            "a look that is spread does not heed it: leave out --blocks, got 4",
+        ),
+        (("design", "inverse", "--look", "whole", "--hole", "0.25"), "leave out --hole"),
+        (("train", "nbody", "--runs", "0"), "runs must be at least 1, got 0"),
+        (("train", "nbody", "--instants", "20"), "instants must be at least 24, got 20"),
+        (("train", "nbody", "--slowed", "2"), "slowed must be between 0 and 1, got 2.0"),
+        (("train", "nbody", "--schedule.rate", "-1"), "rate must be at least 0, got -1.0"),
+        (("train", "nbody", "--schedule.warmup", "-1"), "warmup must be at least 0, got -1"),
+        (("train", "nbody", "--schedule.average", "1.5"), "average must be between 0 and 1"),
+        (("distill", "nbody", "--slowed", "-1"), "slowed must be between 0 and 1, got -1.0"),
+        (("train", "burgers-tracking", "--runs", "0"), "runs must be at least 1, got 0"),
+        (("generate", "nbody", "--steps", "0"), "steps must be a multiple of stride, got 0 and 4"),
+        (
+            ("design", "inverse", "--guidance.levels", "0"),
+            "physgen: levels must be at least 1, got",
+        ),
         (("inspect", "nowhere"), "there is no file or folder nowhere"),
     ],
 )
@@ -117,14 +149,59 @@ def test_weights_that_are_not_finite_fail_with_one_line(
 def test_every_command_tells_its_options(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if words == ("tasks",):
-        assert main(words) == 0
-        assert "nbody" in capsys.readouterr().out
-        return
     with pytest.raises(SystemExit) as left:
         main([*words, "--help"])
     assert left.value.code == 0
-    assert f"physgen {' '.join(words)}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"physgen {' '.join(words)}" in said
+    assert ("--json " in said) == (words[0] in READ_BY_MACHINES)
+
+
+def test_help_shows_the_names_to_choose_from(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["design", "nbody", "--help"])
+    said = capsys.readouterr().out
+    assert "--variant {classic,moving}" in said and "--method {factor,mean,sum,cindm}" in said
+
+
+READ_BY_MACHINES = ("tasks", "design", "simulate", "verify", "inspect")
+"""First words of commands whose answer is JSON if asked for."""
+
+
+@pytest.mark.parametrize("first", sorted({one.words[0] for one in COMMANDS if one.words[1:]}))
+@pytest.mark.parametrize("asked", ["--help", "-h"])
+def test_a_first_word_tells_its_commands(
+    first: str, asked: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([first, asked]) == 0
+    said = capsys.readouterr()
+    told = [line.split()[1:3] for line in said.out.splitlines() if line.startswith("  physgen ")]
+    assert told == [list(one.words) for one in COMMANDS if one.words[0] == first]
+    assert not said.err
+
+
+def test_tasks_are_those_of_design(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tasks", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {one.words[1]: one.about for one in COMMANDS if one.words[0] == "design"}
+    assert main(["tasks"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(maxsplit=1) for line in lines] == [list(one) for one in told.items()]
+
+
+@pytest.mark.parametrize(
+    ("words", "then"),
+    [("design nbody", "begins anew"), ("train nbody", "takes up"), ("simulate darcy", "begins")],
+)
+def test_an_interrupted_command_says_whether_it_goes_on(
+    words: str, then: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("physgen.cli._read", stop)
+    assert main(words.split()) == 130
+    assert f"interrupted: the same command {then}" in capsys.readouterr().err
 
 
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

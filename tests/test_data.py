@@ -9,9 +9,10 @@ import pytest
 import torch
 import xarray
 
-from physgen.datasets import store
+from physgen.datasets import equation, equations, store
 from physgen.datasets.nbody import (
     LAWS,
+    Motion,
     NBodyData,
     generate,
     load_motion,
@@ -96,8 +97,57 @@ def test_workers_write_what_one_writes(tmp_path: Path) -> None:
 
 def test_shards_of_another_recipe_are_refused(tmp_path: Path) -> None:
     generate(small(tmp_path))
-    with pytest.raises(ValueError, match=r"made by another recipe \(start differ"):
+    said = r"made by another recipe \(start is separate, not cindm\): choose another --out"
+    before = (tmp_path / "manifest.json").read_text()
+    with pytest.raises(ValueError, match=said):
         generate(replace(small(tmp_path), start="cindm"))
+    with pytest.raises(ValueError, match=r"recipe \(bodies is 2, not 3\)"):
+        generate(replace(small(tmp_path), bodies=3))  # whose files have other names
+    (tmp_path / "manifest.json").unlink()
+    with pytest.raises(ValueError, match=said):
+        generate(replace(small(tmp_path), start="cindm"))
+    generate(small(tmp_path))
+    assert (tmp_path / "manifest.json").read_text() == before
+
+
+def test_more_of_the_same_data_joins_them(tmp_path: Path) -> None:
+    whole = load_motion_of(small(tmp_path / "whole"))
+    parts = small(tmp_path / "parts")
+    generate(replace(parts, simulations=10, seed=40))
+    generate(replace(parts, simulations=20))
+    assert torch.equal(load_motion(parts.out), torch.cat([whole[:20], whole[40:]]))
+    assert torch.equal(load_motion_of(parts), whole)
+    assert torch.equal(load_motion_of(replace(parts, simulations=20)), whole), "all stay listed"
+    longer = load_motion_of(replace(parts, simulations=60))
+    assert len(longer) == 60 and torch.equal(longer[:50], whole), "no seed is held twice"
+    with pytest.raises(
+        ValueError, match=r"holds the seeds 0 to 19, and .* would hold 0 to 9, some"
+    ):
+        generate(replace(parts, simulations=10))
+    with pytest.raises(ValueError, match="must lie within the training seeds"):
+        generate(replace(parts, simulations=10, seed=10**9))
+
+
+def load_motion_of(data: NBodyData) -> Motion:
+    generate(data)
+    return load_motion(data.out)
+
+
+def test_a_manifest_that_is_damaged_is_refused_by_name(tmp_path: Path) -> None:
+    generate(small(tmp_path))
+    (tmp_path / "manifest.json").write_text('{"recipe": {},\n files}')
+    for use in (load_motion, describe, lambda folder: generate(small(folder))):
+        with pytest.raises(ValueError, match=r"manifest\.json is no list of data files .* remove"):
+            use(tmp_path)
+
+
+def test_a_shard_that_is_truncated_can_be_made_anew(tmp_path: Path) -> None:
+    whole, path = load_motion_of(small(tmp_path)), generate(small(tmp_path))[1]
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(ValueError, match=r"truncated.*remove it, and ask for its seeds"):
+        generate(small(tmp_path))
+    path.unlink()
+    assert torch.equal(load_motion_of(small(tmp_path)), whole)
 
 
 def test_training_and_test_seeds_do_not_meet() -> None:
@@ -121,6 +171,14 @@ def test_a_foreign_file_is_refused_by_name(tmp_path: Path) -> None:
         file["tensor"] = np.zeros(3)
     with pytest.raises(ValueError, match=r"foreign\.h5 is an HDF5 file, but not of physgen"):
         describe(tmp_path / "foreign.h5")
+
+
+def test_data_of_something_else_are_no_motion_of_discs(tmp_path: Path) -> None:
+    equation.generate(equations.HeatData(simulations=2, points=16, frames=2, out=tmp_path))
+    with pytest.raises(
+        ValueError, match="holds 'heat', no discs in a box: make those by 'physgen"
+    ):
+        load_motion(tmp_path)
 
 
 def test_a_file_that_lacks_something_says_what(tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def test_a_generation_that_was_stopped_goes_on_and_others_files_are_refused(
     for path, other in zip(paths, whole, strict=True):
         values = store.read(path).fields["temperature"].values
         assert np.array_equal(values, other.fields["temperature"].values)
-    with pytest.raises(ValueError, match=r"another recipe \(diffusivity differ"):
+    with pytest.raises(ValueError, match=r"another recipe \(diffusivity is 0\.01, not 0\.02"):
         generate(replace(data, diffusivity=0.02))
     paths[0].replace(paths[1])
     with pytest.raises(ValueError, match="must hold the seeds 9 to 10, got 7 to 8"):

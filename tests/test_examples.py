@@ -173,3 +173,22 @@ def test_a_page_paints_each_panel_where_its_draws_are(guided: Panels, tmp_path: 
         assert (panel.std() > 0.05) == drawn
         dots = panel[..., 2] > panel[..., 0] + 0.1  # blue; contours are orange
         assert (dots.sum() > 50) == drawn
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("burgers_control --setting foo", "invalid choice 'foo'"),
+        ("darcy --problem foo", "invalid choice 'foo'"),
+        ("follower --leader nowhere.dat", "there is no file nowhere.dat"),
+    ],
+)
+def test_an_example_says_what_it_cannot_take(
+    words: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *rest = words.split()
+    monkeypatch.setattr("sys.argv", [name, *rest])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(EXAMPLES / f"{name}.py"))
+    assert left.value.code == 2
+    assert said in " ".join(capsys.readouterr().err.split())

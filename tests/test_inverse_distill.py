@@ -17,6 +17,7 @@ from physgen.design_tasks.inverse_prior import (
     measured,
     save_prior,
     shares_of,
+    weights_of,
 )
 from physgen.distillation import Student
 from physgen.predictor import DDIM
@@ -63,6 +64,20 @@ def distilled(small: InverseDistilling) -> Path:
 @pytest.fixture(scope="module")
 def subject(small: InverseDistilling) -> Fields:
     return small.subject()
+
+
+def test_the_prior_to_begin_with_is_the_one_of_the_equation_or_the_one_that_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in ("darcy", "burgers", "navier-stokes"):
+        subject = InverseDistilling(equation=name).subject()
+        assert isinstance(subject, Fields) and subject.prior.equation.name == name
+    with pytest.raises(SystemExit):
+        main(["distill", "inverse", "--help"])
+    assert "inverse-darcy" not in capsys.readouterr().out
+    words = ["--equation", "burgers", "--weights", str(weights_of("darcy"))]
+    assert main(["distill", "inverse", *words, "--out", str(tmp_path)]) == 2
+    assert "holds no prior of inverse problems of burgers" in capsys.readouterr().err
 
 
 def test_a_student_is_drawn_from_at_its_own_levels_whatever_guidance_says(

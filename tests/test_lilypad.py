@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from physgen.cli import parse
 from physgen.design_tasks.flow_lilypad import (
     PAIRS,
     Lilypad,
@@ -13,9 +14,7 @@ from physgen.design_tasks.flow_lilypad import (
     Spun,
     mean_force,
     outlines,
-    simulate,
 )
-from physgen.progress import Silent
 from physgen.solvers.bodies import Polygon
 from physgen.solvers.lilypad import Hull, SemiLagrangian, convex, pressure_force
 from physgen.solvers.sections import area
@@ -115,14 +114,15 @@ def test_changes_are_those_of_the_sums() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (Lilypad(since=400), "after 400"),
-        (Lilypad(gap=0.0), "gap"),
-        (Lilypad(leader=42.0), "must stay within"),
+        (("--since", "400"), "after 400"),
+        (("--gap", "0"), "gap must be positive and finite, got 0.0"),
+        (("--cells", "0"), "cells must be positive and finite, got 0"),
+        (("--leader", "42"), "must stay within"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(options: Lilypad, message: str) -> None:
+def test_settings_that_make_no_sense_are_refused(options: tuple[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        simulate(options, Silent())
+        parse(Lilypad, "simulate lilypad", options)
 
 
 def test_the_stream_must_flow() -> None:

@@ -9,6 +9,7 @@ import torch
 import xarray
 from PIL import Image
 
+from physgen.design_tasks import nbody_view
 from physgen.design_tasks.nbody import Motion, NBody, Start
 from physgen.design_tasks.nbody_run import NBodyOptions, design_nbody
 from physgen.design_tasks.nbody_view import write_vtk
@@ -46,6 +47,16 @@ def test_paraview_finds_every_disc_where_it_is(motion: Motion, tmp_path: Path) -
             assert disc.cell_data["velocity"][0] == pytest.approx((vx, vy, 0), abs=1e-6)
     box = pyvista.read(tmp_path / "box.vtp")
     assert box.bounds == pytest.approx((0, 2.1, 0, 1, 0, 0))
+
+
+@pytest.mark.parametrize("count", [4, 8])
+@pytest.mark.parametrize("last", [0.9, 1.0])
+def test_no_design_is_shown_twice(count: int, last: float) -> None:
+    for many in range(1, 30):
+        cost = torch.randperm(many).float()
+        chosen = nbody_view.from_best(cost, count, last)
+        assert len(set(chosen)) == len(chosen) == min(count, many)
+        assert cost[chosen].tolist() == sorted(cost[chosen].tolist()) and cost[chosen[0]] == 0
 
 
 def test_the_animation_has_a_picture_for_each_instant(folder: Path) -> None:

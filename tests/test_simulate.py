@@ -75,6 +75,14 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
     other = replace(case, reynolds=30.0)
     with pytest.raises(ValueError, match="checkpoint of a run with other options"):
         simulate(other, Silent())
+    with pytest.raises(ValueError, match=r"steps after since = 1\.99"):
+        simulate(replace(case, since=1.99), Silent())
+    assert (case.out / CHECKPOINT).exists(), "since only reads the record"
+    held = (case.out / CHECKPOINT).read_bytes()
+    (case.out / CHECKPOINT).write_bytes(held[:-100])
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors .*: remove it to begin anew"):
+        simulate(case, Silent())
+    (case.out / CHECKPOINT).write_bytes(held)
     parts = simulate(case, Silent())
     assert [row.value for row in parts.rows] == [row.value for row in whole.rows]
     one, two = (read_flows(tmp_path / name / "flow.h5") for name in ("whole", "parts"))
@@ -147,7 +155,7 @@ def test_a_saving_is_measured_on_all_grids_and_by_both_codes(tmp_path: Path) -> 
 def test_a_run_that_others_led_begins_past_the_start() -> None:
     """By the grid that it ends on it is as near to rest as one that ran all the time."""
     like = torch.zeros(1)
-    long = replace(SMALL, time=0.0).scene(like)
+    long = SMALL.scene(like)
     led = begun(replace(SMALL, lead=6.0).scene(like), like, compile=False)
     course = Course(long.flow, long.bodies, like)
     whole = course.march(begun(long, like, compile=False), 6.0)
@@ -156,6 +164,40 @@ def test_a_run_that_others_led_begins_past_the_start() -> None:
     assert away[0] < 0.2 * away[1]
     assert float(led.time) == 0.0
     assert float(long.flow.divergence(led, course.immersed).max()) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("simulate channel --since 200", "since must lie within the time of 100, got 200"),
+        ("simulate plume --cells 0", "cells must be positive and finite, got 0"),
+        ("simulate vortex --cells 0", "cells must be positive"),
+        ("simulate cavity --reynolds 0", "reynolds must be positive and finite, got 0.0"),
+        ("simulate channel --reynolds 0", "reynolds must be positive"),
+        ("simulate airfoil --reynolds -5", "reynolds must be positive and finite, got -5.0"),
+        ("simulate tandem --time nan", "time must be positive and finite, got nan"),
+        ("simulate cylinder --stream.cells 0", "cells must be positive and finite, got 0"),
+        (
+            "simulate airfoil --section nowhere.dat",
+            "the section nowhere.dat cannot be read: No su",
+        ),
+        ("verify pair --reynolds 0", "reynolds must be positive and finite, got 0.0"),
+        ("verify pair --cells 0 1 2", "cells must be positive and finite, got (0, 1, 2)"),
+        ("verify pair --section nowhere.dat", "the section nowhere.dat cannot be read: No such"),
+    ],
+)
+def test_a_flow_that_cannot_be_run_is_refused_before_it_is(
+    words: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    assert said in capsys.readouterr().err
+    if "--section" not in words:
+        assert not list(tmp_path.iterdir()), "nothing is written"
 
 
 @pytest.mark.parametrize(("lead", "cells"), [(-1.0, 8), (1.0, 7)])

@@ -11,6 +11,7 @@ import xarray
 from physgen.cli import COMMANDS, main
 from physgen.design_tasks.steady_cases import CASES
 from physgen.design_tasks.steady_simulate import solve
+from physgen.progress import Silent
 
 
 def test_every_steady_case_is_a_command() -> None:
@@ -22,7 +23,7 @@ def test_a_steady_case_is_near_what_is_known_and_leaves_files_that_open(
     name: str, tmp_path: Path
 ) -> None:
     case = CASES[name](cells=32, out=tmp_path)
-    found = solve(case)
+    found = solve(case, Silent())
     error, finer, order, residual = (float(row.value or 0) for row in found.rows)
     assert error < 0.05 and finer < 0.3 * error
     assert order == pytest.approx(2, abs=0.15)

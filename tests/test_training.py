@@ -60,6 +60,14 @@ def test_a_killed_and_resumed_run_follows_the_same_curve(tmp_path: Path) -> None
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+def test_a_checkpoint_that_is_truncated_says_what_to_do(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.run()
+    run.checkpoint_file.write_bytes(run.checkpoint_file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors .*: remove it to begin anew"):
+        trainer(tmp_path).run()
+
+
 def test_the_log_has_each_step_once_after_a_resume(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         trainer(tmp_path).run(lambda step, loss: kill_at(8, step, loss))

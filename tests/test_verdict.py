@@ -1,5 +1,6 @@
 """Verdicts: honest figures, kept and read back, shown with all that belongs to them."""
 
+import io
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +124,21 @@ def test_the_table_fits_a_narrow_terminal_and_says_everything() -> None:
         assert word in said
     assert "…" not in said
     console.file.close()
+
+
+def test_a_narrow_table_breaks_names_and_cuts_no_number() -> None:
+    small = figure(torch.tensor([1e-5, 2e-4]), "m")
+    names = {"objective": small}
+    verdict = replace(some_verdict(), method="flow + 2 aims + 2 polish", figures=names)
+    console = Console(width=70, record=True, file=io.StringIO())
+    console.print(table(verdict))
+    said = console.export_text()
+    assert "…" not in said and str(small) in said and "designs" in said
+    assert "finer" not in said, "there is none"
+    fine = replace(verdict, figures={**names, "objective_fine": small})
+    console.print(table(fine))
+    said = console.export_text()
+    assert "…" not in said and "finer: mean by a finer solver" in said
 
 
 def test_the_comparison_has_what_was_designed_last_with_all_it_took() -> None:

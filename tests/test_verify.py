@@ -1,5 +1,6 @@
 """Refinement: manufactured series give back their limits, and gains of a grid are refused."""
 
+import io
 import itertools
 import json
 from collections.abc import Mapping
@@ -9,7 +10,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from physgen.solvers.verify import Approach, Row, Study, converge, fingerprint, refine, table
+from physgen.solvers.verify import (
+    Approach,
+    Row,
+    Study,
+    converge,
+    facts,
+    fingerprint,
+    refine,
+    table,
+)
 
 GRIDS = [
     (24, 36, 54),
@@ -43,6 +53,26 @@ def test_the_order_of_grids_in_a_list_does_not_matter() -> None:
     for order in itertools.permutations(range(3)):
         shuffled = converge([(24, 36, 64)[i] for i in order], [figures[i] for i in order])
         assert shuffled == converge((24, 36, 64), figures)
+
+
+def test_the_facts_of_a_study_are_what_its_table_shows() -> None:
+    rows = [Row(n, 6.0, {"gain": -0.3 - 2.0 / n**2, "drag": 1.0}) for n in (16, 24, 36)]
+    study = Study((*rows, Row(16, 12.0, {"gain": -0.31, "drag": 1.0})), 6.0)
+    found = json.loads(json.dumps(facts(study, ["gain"]), allow_nan=False))
+    assert found["figures"]["gain"]["limit"] == pytest.approx(-0.3)
+    assert found["figures"]["gain"]["order"] == pytest.approx(2.0)
+    assert found["figures"]["drag"]["order"] is None, "it is the same on all grids"
+    assert found["claims"]["gain"] == {"holds": True, "reason": study.persists("gain").reason}
+    assert [row["cells"] for row in found["rows"]] == [16, 24, 36, 16]
+
+
+def test_a_narrow_table_of_a_study_cuts_no_figure() -> None:
+    names = ("drag of both alone", "drag of the pair", "change of drag", "lift", "change of lift")
+    rows = [Row(n, 6.0, dict.fromkeys(names, -1.2345e-5 - 1e-5 / n**2)) for n in (16, 24, 36)]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table(Study(tuple(rows), 6.0)))
+    said = console.export_text()
+    assert "…" not in said and said.count("-1.238e-05") == len(names)
 
 
 def test_the_published_example() -> None:
