@@ -10,7 +10,7 @@ from torch import Tensor
 from physgen.energy import Energy, Flight, check_each, mixed
 from physgen.shapes import Level, PerSample, Sample
 
-TOGETHER = (16, 4, 1)
+TOGETHER = (12, 3, 1)
 """Leapfrog steps in one compiled piece: what calls it costs less the more there are, and it takes
 longer to compile; few kinds, as the compiler makes eight at most."""
 
