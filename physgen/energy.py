@@ -112,8 +112,8 @@ class Flight(NamedTuple):
     shift: Sample
 
 
-def mixed(x: Sample, matrix: Float[Tensor, "entry entry"] | None) -> Sample:
-    """Rows of entries times a matrix, or as they are."""
+def mixed(x: Tensor, matrix: Tensor | None) -> Tensor:
+    """Rows of entries times a matrix of entries by entries, or as they are; it is compiled as well."""
     return x if matrix is None else (x.flatten(1) @ matrix).view_as(x)
 
 
