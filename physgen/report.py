@@ -24,8 +24,8 @@ p.warning { background: #fff3d6; border-left: 4px solid #e0a100; padding: .5rem 
 """
 
 
-LEGEND = """<p>{}: lower is better. <i>Finer</i> is its mean by a solver finer than the one
-that designs were searched with; <i>calls</i> are simulations for each design.</p>"""
+LEGEND = "{}: lower is better. <i>Calls</i> are simulations for each design."
+FINER = "<i>Finer</i> is its mean by a solver finer than the one that designs were searched with."
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def write_report(
         *(f"<p class='warning'>{_text(line)}</p>" for line in verdict.warnings),
         "<h2>The verdict of the true solver</h2>",
         _comparison(verdict, main),
-        LEGEND.format(main.replace("_", " ").capitalize()),
+        _legend(verdict, main),
         _figures(verdict, meanings),
         "<h2>To look at</h2>",
         *(_picture(picture) for picture in pictures),
@@ -95,6 +95,11 @@ def _table(head: Sequence[str], rows: Sequence[tuple[str, Sequence[object]]]) ->
 def _comparison(verdict: Verdict, main: str) -> str:
     heads, (*others, own) = filled(comparison(verdict, main))
     return _table(heads, [*(("", row) for row in others), ("ours", own)])
+
+
+def _legend(verdict: Verdict, main: str) -> str:
+    said = LEGEND.format(main.replace("_", " ").capitalize())
+    return f"<p>{said} {FINER if f'{main}_fine' in verdict.figures else ''}</p>"
 
 
 def _figures(verdict: Verdict, meanings: Mapping[str, str]) -> str:

@@ -171,5 +171,8 @@ def test_a_report_holds_its_pictures_and_escapes_what_it_quotes(tmp_path: Path) 
     assert "data:image/png;base64,iVBORyBwaWN0dXJl" in page
     for word in ("geometric bound", "beware", "0.1250", "random", "Invalid designs: 2.0 %"):
         assert word in page
-    assert "Off by so much." in page and "objective fine" in page
+    assert "Off by so much." in page and "objective fine" in page and "<i>Finer</i>" in page
+    alone = {"objective": some_verdict().figures["objective"]}
+    write_report(tmp_path / "r.html", replace(some_verdict(), figures=alone), "", "", [], {})
+    assert "<i>Finer</i>" not in (tmp_path / "r.html").read_text()
     assert "http" not in page.replace("http-equiv", ""), "the page needs no network"
